@@ -1,0 +1,137 @@
+"""Control actions: verbs, classes, intents written down before they are performed, outcomes, and the log's entries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cloudmon.model.identity import ApplianceId
+
+
+class Verb(enum.StrEnum):
+    """Control actions on a node."""
+
+    LAUNCH = "launch"
+    START = "start"
+    STOP = "stop"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    REBOOT = "reboot"
+    TERMINATE = "terminate"
+    ADOPT = "adopt"
+
+
+class ActionClass(enum.StrEnum):
+    """How much an action can hurt; budgets are kept by class."""
+
+    SAFE = "safe"
+    DISRUPTIVE = "disruptive"
+    DESTRUCTIVE = "destructive"
+    RETIREMENT = "retirement"
+    """A termination born of a recorded lease end or removal: its own budget, tried until done."""
+
+
+CLASS_OF: Mapping[Verb, ActionClass] = {
+    Verb.LAUNCH: ActionClass.SAFE,
+    Verb.START: ActionClass.SAFE,
+    Verb.RESUME: ActionClass.SAFE,
+    Verb.ADOPT: ActionClass.SAFE,
+    Verb.STOP: ActionClass.DISRUPTIVE,
+    Verb.SUSPEND: ActionClass.DISRUPTIVE,
+    Verb.REBOOT: ActionClass.DISRUPTIVE,
+    Verb.TERMINATE: ActionClass.DESTRUCTIVE,
+}
+
+
+class Origin(enum.StrEnum):
+    """What an action was born of."""
+
+    WANTED = "wanted"
+    """Wanted state asks for it: launches, retirement."""
+    OBSERVATION = "observation"
+    """Something seen asks for it: healing, sweeping."""
+    REQUEST = "request"
+    """A person or program asked for it."""
+
+
+class IntentState(enum.StrEnum):
+    """Where an intent stands. The last three are ends."""
+
+    RECORDED = "recorded"
+    """Written down; the call may or may not have been made."""
+    PERFORMED = "performed"
+    """The cloud accepted; a sighting must confirm it."""
+    DONE = "done"
+    FAILED = "failed"
+    INCIDENT = "incident"
+    """Could not be brought to its end; open, shown and billed until somebody or something ends it."""
+
+
+OPEN_INTENTS = frozenset({IntentState.RECORDED, IntentState.PERFORMED})
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A control action written down before it is performed."""
+
+    id: str
+    """A uid of its own; names it in logs, events and evidence."""
+    appliance: ApplianceId
+    tenant: str
+    verb: Verb
+    action_class: ActionClass
+    origin: Origin
+    incarnation: int
+    token: str
+    """Text of the incarnation's token; empty for nodes that have none (orphans that carry none, adoption)."""
+    cloud: str
+    node_id: str
+    reason: str
+    evidence: Mapping[str, object]
+    created_at: dt.datetime
+    deadline: dt.datetime
+    """Not performed after this instant; a later tick decides anew."""
+    epoch: int
+    state: IntentState = IntentState.RECORDED
+    offer: str = ""
+    """Key of the offer a launch takes; empty for other verbs."""
+    request_id: str = ""
+    attempts: int = 0
+    retry_at: dt.datetime | None = None
+    ended_at: dt.datetime | None = None
+    error: str = ""
+    """Class and sentence of the last failure: ``OutOfCapacity: …``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one try of an intent came to."""
+
+    final: bool
+    """True when trying the same intent again makes no sense: accepted, or definitely refused."""
+    accepted: bool
+    """True when the cloud took the order."""
+    node_id: str = ""
+    retry_at: dt.datetime | None = None
+    error: str = ""
+    verb: Verb | None = None
+    """The verb that was really performed where a fallback was taken (suspend → stop), else None."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry of the action log before it is chained: what happened to an intent, a set or a control."""
+
+    chain: str
+    """Set uid whose chain it joins, or ``estate`` for what belongs to no set."""
+    at: dt.datetime
+    kind: str
+    """``intent.recorded``, ``intent.performed``, ``intent.done``, ``intent.failed``, ``intent.incident``,
+    ``set.generation``, ``set.retiring``, ``set.retired``, ``lease.extended``, ``lease.warning``, ``control.laid``,
+    ``control.released``, ``request.accepted``, ``request.refused``, ``breaker.held``, ``monitor.started`` …"""
+    subject: str
+    """Intent id, set name or appliance that it is about."""
+    body: Mapping[str, object]
+    """JSON values only; never a secret."""

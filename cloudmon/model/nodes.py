@@ -1,0 +1,83 @@
+"""Nodes as a cloud reports them, and whole listings of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cloudmon.model.offers import Offer
+
+
+class NodeState(enum.StrEnum):
+    """A cloud's words for a machine's state, mapped to one vocabulary."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    REBOOTING = "rebooting"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    SUSPENDED = "suspended"
+    TERMINATING = "terminating"
+    TERMINATED = "terminated"
+    ERROR = "error"
+    UNKNOWN = "unknown"
+
+
+ENDED = frozenset({NodeState.TERMINATED})
+"""States from which a node never comes back; as good as absent."""
+
+ENDING = frozenset({NodeState.TERMINATING, NodeState.TERMINATED})
+
+
+class Node(NamedTuple):
+    """A machine as one cloud reports it at one instant.
+
+    A named tuple and not a dataclass because a hundred thousand of them are made in each tick.
+    """
+
+    id: str
+    """The cloud's own id; means something only together with the cloud's name."""
+    name: str
+    state: NodeState
+    word: str
+    """The cloud's own word for the state, for people and evidence."""
+    token: str | None
+    """Text of our token as the ownership tags carry it; None on nodes that are not ours."""
+    estate: str | None
+    """Estate id of the ownership tags; None on nodes of no estate."""
+    location: str
+    size: str
+    image: str
+    public_addresses: Sequence[str]
+    private_addresses: Sequence[str]
+    created_at: dt.datetime | None
+    """When the cloud says it was created or last launched, aware UTC; None when it does not say."""
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The whole truth of one cloud between two instants: every page, or it would have been an error."""
+
+    cloud: str
+    nodes: Sequence[Node]
+    started_at: dt.datetime
+    finished_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRequest:
+    """Everything that a create call is made of; a pure function of the incarnation, so the same token always comes
+    with the same request."""
+
+    token: str
+    name: str
+    offer: Offer
+    image: str
+    tags: Mapping[str, str]
+    user_data: str = ""
+    options: Mapping[str, object] | None = None
+    """Arguments of this cloud's own create call (network, key pair …), from the template's ``options``."""

@@ -1,0 +1,159 @@
+"""What a tenant asked for: templates, appliance sets, leases, controls and the limits of policies."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from cloudmon.model.identity import DEFAULT_TENANT
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Resources asked for. Minimum limits are hard; preferred ones only rank."""
+
+    vcpus: int = 1
+    memory_mib: int = 0
+    disk_gib: int = 0
+    preferred_vcpus: int | None = None
+    preferred_memory_mib: int | None = None
+    architecture: str | None = None
+    """None takes any."""
+    spot: bool = False
+    """True allows offers that the cloud may reclaim."""
+    max_price_per_hour: Decimal | None = None
+    """None means no limit; with a limit, offers of unknown price lose."""
+    currency: str = "USD"
+    sizes: tuple[str, ...] = ()
+    """Only these sizes; empty means any."""
+    locations: tuple[str, ...] = ()
+    """Only these locations; empty means any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Appliance definition."""
+
+    name: str
+    images: Mapping[str, str]
+    """Image by cloud name; the key ``*`` serves all clouds that are not named."""
+    needs: Needs = field(default_factory=Needs)
+    user_data: str = ""
+    """Handed to the machine at boot; ``{appliance}``, ``{set}``, ``{ordinal}``, ``{incarnation}`` are replaced."""
+    options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """By cloud name: arguments of that cloud's own create call."""
+    boot_timeout_s: int = 600
+    """Seconds from the create call until the node must be seen running, else it is a fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """From when to when a set lives. ``end`` None means without end."""
+
+    start: dt.datetime | None = None
+    end: dt.datetime | None = None
+    grace_s: int = 0
+    """Seconds after ``end`` before retirement begins; extension still works in them."""
+    warn_s: tuple[int, ...] = (86_400, 3_600)
+    """Seconds before ``end`` at which a warning is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Healing:
+    """The escalation ladder and its limits."""
+
+    ladder: tuple[str, ...] = ("reboot", "stop-start", "replace")
+    """Rungs in order; empty means faults are shown and nothing is done."""
+    fault_after_s: int = 60
+    """Seconds a fault must last before the first rung."""
+    verify_s: int = 300
+    """Seconds a rung has to show the appliance running before the next rung."""
+    backoff_s: int = 60
+    """First pause after a failed action; doubles each time."""
+    backoff_max_s: int = 3_600
+    max_attempts: int = 6
+    """Actions for one fault before it becomes an open incident."""
+    steady_s: int = 1_800
+    """Seconds of running after which the ladder starts from its first rung again."""
+    batch: int = 1
+    """Members of the set that a rolling action may have out of service at once."""
+    launch_attempts: int = 5
+    """Offers tried one after another before the launch pauses for ``backoff_max_s``."""
+    power: str = "keep"
+    """When a node is found stopped or suspended that should run: ``keep`` starts it again; ``accept`` takes it as
+    somebody's wish."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetSpec:
+    """One generation of wanted state of a set, whole in itself."""
+
+    name: str
+    count: int
+    template: Template
+    tenant: str = DEFAULT_TENANT
+    clouds: tuple[str, ...] = ()
+    """Clouds it may live on, in no order; empty means any."""
+    lease: Lease = field(default_factory=Lease)
+    healing: Healing = field(default_factory=Healing)
+
+
+class ControlKind(enum.StrEnum):
+    """What a person lays upon a set or an appliance, for a time and with a reason."""
+
+    PAUSE = "pause"
+    """No automatic action at all; lease ends still hold."""
+    PROTECT = "protect"
+    """No destructive action, whoever asks; retirement waits and says so."""
+    MAINTENANCE = "maintenance"
+    """Faults are expected: no healing, and down time is counted as maintenance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A pause, protection or maintenance window."""
+
+    id: int
+    kind: ControlKind
+    set_uid: str
+    ordinal: int | None
+    """None lays it upon the whole set."""
+    owner: str
+    reason: str
+    since: dt.datetime
+    until: dt.datetime | None
+    """None holds until it is released."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplianceSet:
+    """A set as the store holds it: the newest generation, the lease as extended, the controls in force."""
+
+    uid: str
+    name: str
+    tenant: str
+    generation: int
+    author: str
+    spec: SetSpec
+    created_at: dt.datetime
+    lease_end: dt.datetime | None
+    """The effective end: the spec's, or a later extension."""
+    retiring_since: dt.datetime | None = None
+    """When its end was decided: removed, retired by hand, or expired. Never taken back."""
+    retired_reason: str = ""
+    retired_at: dt.datetime | None = None
+    """When its last member had ended."""
+    warned_s: tuple[int, ...] = ()
+    """Lease warnings already given."""
+    controls: tuple[Control, ...] = ()
+
+    def control(self, kind: ControlKind, ordinal: int, now: dt.datetime) -> Control | None:
+        """The control of ``kind`` in force for one member at ``now``, or None."""
+        for control in self.controls:
+            if control.kind is kind and control.ordinal in (None, ordinal):
+                if control.since <= now and (control.until is None or now < control.until):
+                    return control
+        return None

@@ -1,0 +1,133 @@
+"""The contract with a cloud.
+
+Docstrings here are promises, and the errors are part of them: ``cloudmon.testing.ProviderConformance`` asserts each
+one, and passing it is what "supported" means. A provider is made with its settings, is used by one thread at a time,
+reads no environment and no files, holds no policy, and lets no exception of libcloud, boto or requests out: only
+:class:`cloudmon.errors.CloudError` and its kinds.
+
+Optional abilities are protocols beside the core. They are found by looking (``isinstance``), never declared twice;
+where an instance cannot do what its class could, its method raises :class:`cloudmon.errors.Unsupported`, and
+``abilities`` says so beforehand.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from cloudmon.model.nodes import Listing, Node, NodeRequest
+from cloudmon.model.offers import Offer
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """One cloud: one account and region of one kind of provider."""
+
+    cloud: str
+    """Name of the configured cloud; stands in every node, offer and error that comes from here."""
+
+    def list_nodes(self) -> Listing:
+        """Every node of the cloud, ours or not, terminated ones included while the cloud still shows them.
+
+        The whole truth or an error, never a part: all pages are read, and an answer that is not what this cloud's
+        listing looks like (another document, another type, an empty body) raises ``UnexpectedAnswer``.
+        A node that could not be read in full is listed with what is known and state ``UNKNOWN``; it never loses the
+        rest. May lag behind creations and destructions by the cloud's listing lag.
+        """
+
+    def get_node(self, node_id: str) -> Node:
+        """One node by the cloud's id, read now. ``NotFound`` when the cloud says that there is none; terminated
+        nodes may be returned as such or be not found."""
+
+    def create_node(self, request: NodeRequest) -> Node:
+        """Make a node with the request's token and tags inside the create call itself.
+
+        The same token again gives the same node, however often and from whatever process, as long as it lives; where
+        the cloud has no tokens the adapter looks for the token's tag first, and that is as good as the listing is
+        fresh. The node need not run yet. ``OutOfCapacity``, ``QuotaExceeded``, ``NotFound``, ``Refused``,
+        ``RateLimited``, ``CredentialsRejected`` are definite: nothing was made. ``Unreachable`` and
+        ``UnexpectedAnswer`` are not.
+        """
+
+    def destroy_node(self, node_id: str) -> None:
+        """Order the end of a node, with the volumes and addresses that its create call made.
+
+        Return means accepted, not gone. A node that is gone already is quiet.
+        """
+
+    def list_offers(self) -> Sequence[Offer]:
+        """Sizes at locations that can be asked for, with price where one is known (zero is never a price)."""
+
+
+@runtime_checkable
+class PowerControl(Protocol):
+    """Nodes can be started, stopped and rebooted. Each returns once accepted; asking for what is already so is
+    quiet; a node that is not there raises ``NotFound``; a wrong state raises ``Refused``."""
+
+    def start_node(self, node_id: str) -> None: ...
+    def stop_node(self, node_id: str) -> None: ...
+    def reboot_node(self, node_id: str) -> None: ...
+
+
+@runtime_checkable
+class Suspend(Protocol):
+    """Nodes can be frozen and thawed, memory kept. Same promises as :class:`PowerControl`."""
+
+    def suspend_node(self, node_id: str) -> None: ...
+    def resume_node(self, node_id: str) -> None: ...
+
+
+@runtime_checkable
+class Tagging(Protocol):
+    """Tags can be written on living nodes: what adoption needs."""
+
+    def tag_node(self, node_id: str, tags: Mapping[str, str]) -> None:
+        """Add or replace these tags, keep the others. ``NotFound`` when there is no such node."""
+
+
+@runtime_checkable
+class Resetting(Protocol):
+    """The driver can be rebuilt: credentials that expire, connections that hang."""
+
+    def reset(self) -> None:
+        """Drop connections and cached credentials; the next call starts anew."""
+
+
+ABILITIES: Mapping[str, tuple[type, tuple[str, ...]]] = {
+    "power": (PowerControl, ("start_node", "stop_node", "reboot_node")),
+    "suspend": (Suspend, ("suspend_node", "resume_node")),
+    "tagging": (Tagging, ("tag_node",)),
+}
+"""Ability by name: its protocol and its verbs."""
+
+
+def abilities(provider: Provider) -> frozenset[str]:
+    """Names of what this provider can do beside the core, verb by verb (``start_node``, ``suspend_node`` …).
+
+    A provider whose instances differ (one class over many drivers) says with ``lacks(verb) -> bool`` what this one
+    cannot do.
+    """
+    lacks: Callable[[str], bool] = getattr(provider, "lacks", lambda verb: False)
+    return frozenset(
+        verb
+        for protocol, verbs in ABILITIES.values()
+        if isinstance(provider, protocol)
+        for verb in verbs
+        if not lacks(verb)
+    )
+
+
+class ProviderFactory(Protocol):
+    """What the entry-point group ``cloudmon.providers`` names: a class whose instances are providers.
+
+    ``settings_model`` is a pydantic model of ``[clouds.<name>.options]``; unknown keys there are refused by it.
+    """
+
+    settings_model: type
+
+    def __call__(
+        self, cloud: str, options: object, *, now: Callable[[], dt.datetime], timeout_s: float
+    ) -> Provider:
+        """A new provider for the calling thread. ``options`` is an instance of ``settings_model``; ``now`` is the
+        clock's; ``timeout_s`` bounds each call to the cloud."""
