@@ -126,8 +126,6 @@ class ProviderFactory(Protocol):
 
     settings_model: type
 
-    def __call__(
-        self, cloud: str, options: object, *, now: Callable[[], dt.datetime], timeout_s: float
-    ) -> Provider:
+    def __call__(self, cloud: str, options: object, *, now: Callable[[], dt.datetime], timeout_s: float) -> Provider:
         """A new provider for the calling thread. ``options`` is an instance of ``settings_model``; ``now`` is the
         clock's; ``timeout_s`` bounds each call to the cloud."""
