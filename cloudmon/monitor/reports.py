@@ -1,0 +1,57 @@
+"""What a plan or a tick tells the person who asked for it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from cloudmon.model.offers import Price
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One thing that would be done, or is held back."""
+
+    subject: str
+    """``storefront/3``, a set's name, or ``east:node-id``."""
+    action: str
+    """A verb of control (``launch`` …), or what becomes of a set: ``create``, ``change``, ``retire``."""
+    action_class: str
+    reason: str
+    held: str = ""
+    """Why it is held back; empty when it would be done."""
+    cloud: str = ""
+    offer: str = ""
+    price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """What one tick would do now."""
+
+    rows: tuple[PlanRow, ...]
+    notes: tuple[str, ...]
+    """What was seen that explains the plan: clouds that do not answer, suspicious listings, wild nodes."""
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything would be done, or would be but for a breaker."""
+        return bool(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class TickReport:
+    """What one tick did."""
+
+    at: dt.datetime
+    steady: bool
+    """True when wanted and seen agree, nothing is open and nothing was done."""
+    performed: int = 0
+    failed: int = 0
+    changes: int = 0
+    rows: tuple[PlanRow, ...] = ()
+    notes: tuple[str, ...] = ()
+    next_at: dt.datetime | None = None
+    """When the next thing that is waited for falls due; None when nothing is."""
+    store_away: str = ""
+    """Why nothing could be recorded and so nothing was done; empty when the store was there."""

@@ -1,0 +1,144 @@
+"""What a decision is made from: the estate as the store knows it, and the clouds as they were seen."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cloudmon.model.actions import Intent
+from cloudmon.model.appliances import Incarnation, Member
+from cloudmon.model.changes import Timer
+from cloudmon.model.findings import Finding
+from cloudmon.model.identity import ApplianceId
+from cloudmon.model.nodes import Node, NodeState
+from cloudmon.model.offers import Offer
+from cloudmon.model.requests import Request
+from cloudmon.model.sets import ApplianceSet
+from cloudmon.reconcile.limits import Confirmations, Limits
+
+
+class Condition(enum.Enum):
+    """What the view of a cloud says of one node, as far as it can be believed."""
+
+    RUNS = "runs"
+    CHANGES = "changes"
+    """Pending, rebooting or stopping: on its way somewhere."""
+    OFF = "off"
+    FROZEN = "frozen"
+    BAD = "bad"
+    LEAVING = "leaving"
+    GONE = "gone"
+    """Terminated, or absent from a healthy listing and denied by the cloud when asked for by id."""
+    UNSEEN = "unseen"
+    """Not in a healthy listing, and not denied either: lag, or a part of the truth."""
+    UNKNOWN = "unknown"
+    """No view that can be believed, or a word nobody knows."""
+
+
+CONDITION_OF: Mapping[NodeState, Condition] = {
+    NodeState.PENDING: Condition.CHANGES,
+    NodeState.RUNNING: Condition.RUNS,
+    NodeState.REBOOTING: Condition.CHANGES,
+    NodeState.STOPPING: Condition.CHANGES,
+    NodeState.STOPPED: Condition.OFF,
+    NodeState.SUSPENDED: Condition.FROZEN,
+    NodeState.TERMINATING: Condition.LEAVING,
+    NodeState.TERMINATED: Condition.GONE,
+    NodeState.ERROR: Condition.BAD,
+    NodeState.UNKNOWN: Condition.UNKNOWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CloudView:
+    """One cloud as it was seen last."""
+
+    cloud: str
+    healthy: bool
+    """True when this tick's listing was whole; nothing destructive is decided from any other."""
+    observed_at: dt.datetime
+    """When the listing began, or, unhealthy, when it was tried."""
+    nodes: Mapping[str, Node]
+    """By node id: the listing and what was found by asking one by one. Unhealthy: empty."""
+    denied: frozenset[str] = frozenset()
+    """Ids missing from the listing that the cloud denied when asked for them one by one."""
+    reason: str = ""
+    """Why it is not healthy."""
+    suspicious: str = ""
+    """Why absences are not believed although the listing came whole."""
+    lag_s: float = 30.0
+    """Seconds by which listings may lag behind creations and destructions."""
+    call_timeout_s: float = 30.0
+    """Seconds that a call to this cloud may be in flight."""
+    verbs: frozenset[str] = frozenset()
+    """What the provider can do beside the core."""
+    after_gap: bool = False
+    """True when this listing ends a time in which the cloud was not seen."""
+
+    def condition(self, node_id: str) -> Condition:
+        """What this view says of a node whose id is known."""
+        if not self.healthy:
+            return Condition.UNKNOWN
+        node = self.nodes.get(node_id)
+        if node is not None:
+            return CONDITION_OF[node.state]
+        if node_id in self.denied and not self.suspicious:
+            return Condition.GONE
+        return Condition.UNSEEN
+
+    def proves_absence(self, last_call_at: dt.datetime | None) -> bool:
+        """Whether a node that is not in this view, and whose id nobody knows, can be taken not to exist: the listing
+        is whole and began after any call that could have made it, plus the time in flight, plus the lag."""
+        if not self.healthy or self.suspicious:
+            return False
+        if last_call_at is None:
+            return True
+        return self.observed_at >= last_call_at + dt.timedelta(seconds=self.call_timeout_s + self.lag_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """Everything the store knows that a decision needs."""
+
+    estate: str
+    sets: Mapping[str, ApplianceSet]
+    """By uid; those that are not wholly retired."""
+    members: Sequence[Member]
+    incarnations: Sequence[Incarnation]
+    """Those that are opening or ending."""
+    intents: Sequence[Intent]
+    """Recorded or performed."""
+    recent: Sequence[Intent]
+    """Created within the longest window that a breaker or a failed offer looks back."""
+    timers: Sequence[Timer]
+    findings: Sequence[Finding]
+    """Open ones."""
+    requests: Sequence[Request]
+    """Accepted ones that are not done."""
+    offers: Sequence[Offer] = ()
+    known: Mapping[str, Incarnation] = field(default_factory=dict)
+    """By token: incarnations of nodes that neither members nor open incarnations explain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is the same for every decision of one tick."""
+
+    now: dt.datetime
+    epoch: int
+    limits: Limits
+    confirmations: Confirmations
+    first_tick: bool
+    new_id: Callable[[], str]
+    intent_deadline_s: float
+    """Seconds after which an intent that was not begun is not performed any more."""
+
+
+def by_appliance(intents: Sequence[Intent]) -> dict[tuple[ApplianceId, int], Intent]:
+    """Open intents by appliance and incarnation; the older one where there are two."""
+    found: dict[tuple[ApplianceId, int], Intent] = {}
+    for intent in intents:
+        found.setdefault((intent.appliance, intent.incarnation), intent)
+    return found

@@ -1,0 +1,68 @@
+"""The plan as a value."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+from cloudmon.model.actions import Intent
+from cloudmon.model.changes import Change
+from cloudmon.model.offers import Choice, Offer
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One action: the change that records its intent, and what the call needs."""
+
+    intent: Intent
+    change: Change
+    """Opens the intent, or, ``again``, counts one more try of it."""
+    offer: Offer | None = None
+    again: bool = False
+    """True when the intent was recorded by an earlier tick and is tried once more with the same token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A step that a breaker or a control holds back."""
+
+    step: Step
+    breaker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An appliance for which something will be due, and why not now."""
+
+    subject: str
+    reason: str
+    until: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetUpdate:
+    """New column values of a set's row, with the log entry's kind."""
+
+    uid: str
+    kind: str
+    values: dict[str, object]
+    message: str
+
+
+@dataclass(slots=True)
+class Plan:
+    """What one tick found and wants. Filled while deciding, a value afterwards."""
+
+    changes: list[Change] = field(default_factory=list)
+    """Facts to write down; no cloud is called for them."""
+    set_updates: list[SetUpdate] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    rankings: dict[str, tuple[Choice, ...]] = field(default_factory=dict)
+    """By set uid: the ranking behind this tick's launches."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def quiet(self) -> bool:
+        return not (self.changes or self.set_updates or self.steps or self.held)
