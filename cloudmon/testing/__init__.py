@@ -1,0 +1,25 @@
+"""Shipped fakes and laws: a clock that is told the time, a provider that plays a script, and the suites that say what
+a provider and a store must keep.
+
+Names are loaded when first asked for: ``from cloudmon.testing import FakeClock`` brings neither pytest nor SQLModel.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cloudmon.testing.clock import FakeClock
+
+_HOMES = {
+    "FakeClock": "cloudmon.testing.clock",
+}
+
+__all__ = ["FakeClock"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
