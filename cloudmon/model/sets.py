@@ -59,6 +59,10 @@ class Lease:
     """Seconds after ``end`` before retirement begins; extension still works in them."""
     warn_s: tuple[int, ...] = (86_400, 3_600)
     """Seconds before ``end`` at which a warning is recorded."""
+    duration_s: int | None = None
+    """Seconds from the set's first admission until its end, for a lease with neither ``start`` nor ``end``; the store's
+    effective end is computed once, when the set is first put, so that reading a file again never moves it. None:
+    ``end`` counts."""
 
 
 @dataclass(frozen=True, slots=True)
