@@ -1,0 +1,64 @@
+"""Finds what is installed beside the core through entry points; the only road from here to ``cloudmon_providers``.
+
+Looking up names imports nothing; only :func:`provider` imports, and only the package that was asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from typing import cast
+
+from cloudmon.errors import SettingsError
+from cloudmon.provider import ProviderFactory
+
+PROVIDERS = "cloudmon.providers"
+"""The entry-point group of providers: name in configuration files → :class:`~cloudmon.provider.ProviderFactory`."""
+
+
+def providers() -> Mapping[str, Callable[[], object]]:
+    """Installed providers by name; calling the value imports one."""
+    return {name: point.load for name, point in _points().items()}
+
+
+def provider(name: str) -> ProviderFactory:
+    """The provider installed as ``name``.
+
+    ``SettingsError`` (value ``name``, no file, no key) when there is none, when two packages offer different ones
+    under this name, when its package cannot be imported, or when what it names is no provider."""
+    points = _points()
+    if name not in points:
+        raise SettingsError(f"no provider is called {name!r}{nearest(name, points)}", value=name)
+    point = points[name]
+    try:
+        found = point.load()
+    except Exception as error:
+        raise SettingsError(
+            f"provider {name!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}", value=name
+        ) from error
+    if not callable(found) or not isinstance(getattr(found, "settings_model", None), type):
+        raise SettingsError(f"{point.value} is installed as provider {name!r} and is none", value=name)
+    return cast("ProviderFactory", found)
+
+
+def nearest(word: str, known: Mapping[str, object] | list[str] | tuple[str, ...]) -> str:
+    """The end of a sentence about a wrong name: ``; did you mean "x"?``, or what there is to choose from."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f'; did you mean "{close[0]}"?'
+    return f"; known: {', '.join(names)}" if names else "; there is none"
+
+
+def _points() -> dict[str, metadata.EntryPoint]:
+    found: dict[str, metadata.EntryPoint] = {}
+    for point in metadata.entry_points(group=PROVIDERS):
+        other = found.setdefault(point.name, point)
+        # The same package may be found twice (an editable install beside a wheel); two packages may not share a name.
+        if other.value != point.value:
+            raise SettingsError(
+                f"two packages offer a provider called {point.name!r}: {other.value} and {point.value}; uninstall one",
+                value=point.name,
+            )
+    return found

@@ -1,0 +1,23 @@
+"""Settings: one TOML file, the environment over it (``CLOUDMON_STORE__URL``), secrets from files.
+
+The only room that reads configuration and the environment; everybody else is handed values. :func:`load` changes
+nothing and keeps nothing, so a running service may call it again at any time (:class:`SettingsFile` tells when)."""
+
+from cloudmon.settings.files import SettingsFile
+from cloudmon.settings.groups import BreakerSettings, CloudSettings, MonitorSettings, StoreSettings, SweepSettings
+from cloudmon.settings.keys import log_key
+from cloudmon.settings.loading import load, problems
+from cloudmon.settings.root import Settings
+
+__all__ = [
+    "BreakerSettings",
+    "CloudSettings",
+    "MonitorSettings",
+    "Settings",
+    "SettingsFile",
+    "StoreSettings",
+    "SweepSettings",
+    "load",
+    "log_key",
+    "problems",
+]

@@ -1,0 +1,117 @@
+"""Puts the sources together, checks them, and collects every fault instead of stopping at the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+
+from cloudmon.errors import SettingsError
+from cloudmon.settings import options, references, sentences, sources
+from cloudmon.settings.groups import CloudSettings, StoreSettings
+from cloudmon.settings.root import Settings
+from cloudmon.settings.sentences import Source
+from cloudmon.settings.wanted import TemplateSettings
+
+
+def load(path: Path | str) -> Settings:
+    """The settings that file, environment and secret files say together.
+
+    Changes nothing, here or anywhere. ``SettingsError`` is one sentence about the first fault, and how many more
+    there are."""
+    settings, faults, _ = read(Path(path))
+    if settings is None or faults:
+        raise sentences.several(faults)
+    return settings
+
+
+def problems(path: Path | str) -> tuple[SettingsError, ...]:
+    """Every fault of the settings, each one sentence; none when they are good."""
+    return tuple(read(Path(path))[1])
+
+
+def read(path: Path) -> tuple[Settings | None, list[SettingsError], sources.Files]:
+    """The settings or the faults, and the files that were read for them."""
+    files = sources.Files()
+    try:
+        file = sources.toml(path, files)
+        environment, variables = sources.environment(Settings, file)
+    except SettingsError as error:
+        return None, [error], files
+    source = Source(str(path), variables)
+    table = sources.merged({"author": f"file:{path.stem}", **file}, environment)
+
+    faults: list[SettingsError] = []
+    settings = None
+    try:
+        settings = Settings(**table)
+    except ValidationError as error:
+        faults += sentences.of_validation(error, Settings, source)
+    faults += references.faults(table, source)
+    checked, wrong = options.checked(table, path.parent, source, files)
+    faults += wrong
+    if settings is None:
+        return None, faults, files
+    return _anchored(settings, path.parent, checked, source, files, faults), faults, files
+
+
+def _anchored(  # noqa: PLR0913 - all that one reading knows
+    settings: Settings,
+    folder: Path,
+    checked: dict[str, Any],
+    source: Source,
+    files: sources.Files,
+    faults: list[SettingsError],
+) -> Settings:
+    """``settings`` with checked options, paths made whole and files read; faults of the files are added to
+    ``faults``."""
+
+    def text(path: Path, *key: str) -> str:
+        try:
+            return sources.secret(folder / path, key, source, files)
+        except SettingsError as error:
+            faults.append(error)
+            return ""
+
+    def templates() -> Iterator[tuple[str, TemplateSettings]]:
+        for name, template in settings.templates.items():
+            if template.user_data_file is None:
+                yield name, template
+            else:
+                found = text(template.user_data_file, "templates", name, "user_data_file")
+                yield name, template.model_copy(update={"user_data": found})
+
+    def clouds() -> Iterator[tuple[str, CloudSettings]]:
+        for name, cloud in settings.clouds.items():
+            yield name, cloud.model_copy(update={"options": checked.get(name, cloud.options)})
+
+    def store() -> StoreSettings:
+        found = settings.store
+        update: dict[str, Any] = {"url": _anchored_url(found.url, folder)}
+        if found.password_file is not None:
+            if found.password is not None:
+                faults.append(
+                    source.problem(("store",), "has both password and password_file; keep one", with_value=False)
+                )
+            update["password"] = SecretStr(text(found.password_file, "store", "password_file"))
+        if found.log_key_file is not None:
+            update["log_key_file"] = _whole(folder / found.log_key_file)
+        return found.model_copy(update=update)
+
+    monitor = settings.monitor.model_copy(update={"state_dir": _whole(folder / settings.monitor.state_dir)})
+    return settings.model_copy(
+        update={"store": store(), "monitor": monitor, "clouds": dict(clouds()), "templates": dict(templates())}
+    )
+
+
+def _anchored_url(url: str, folder: Path) -> str:
+    scheme = "sqlite:///"
+    return f"{scheme}{_whole(folder / url.removeprefix(scheme))}" if url.startswith(scheme) else url
+
+
+def _whole(path: Path) -> Path:
+    """An absolute path: a service may change its working directory. Links are left alone, they may be there to be
+    switched."""
+    return path.absolute()

@@ -1,0 +1,73 @@
+"""Checks ``[clouds.<name>.options]`` with the provider's own model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from cloudmon import plugins
+from cloudmon.errors import SettingsError
+from cloudmon.settings import sentences, sources
+from cloudmon.settings.sentences import Key, Source
+
+FILE = "_file"
+
+
+def checked(
+    table: dict[str, Any], folder: Path, source: Source, files: sources.Files
+) -> tuple[dict[str, BaseModel], list[SettingsError]]:
+    """By cloud: its options as an instance of the provider's model; and the faults found on the way."""
+    found: dict[str, BaseModel] = {}
+    faults: list[SettingsError] = []
+    clouds = table.get("clouds")
+    for name, cloud in clouds.items() if isinstance(clouds, dict) else ():
+        if not isinstance(cloud, dict) or not isinstance(cloud.get("provider"), str):
+            continue  # the model's own checks name these
+        key: Key = ("clouds", name, "options")
+        given = cloud.get("options", {})
+        if not isinstance(given, dict):
+            faults.append(source.problem(key, "must be a table", value=given))
+            continue
+        try:
+            model = plugins.provider(cloud["provider"]).settings_model
+        except SettingsError as error:
+            fault = _of_provider(name, cloud["provider"], error, source)
+            faults.append(fault)
+            continue
+        try:
+            found[name] = model(**_with_files(model, given, folder, key, source, files))
+        except ValidationError as error:
+            faults += sentences.of_validation(error, model, source, under=key)
+        except SettingsError as error:
+            faults.append(error)
+    return found, faults
+
+
+def _of_provider(cloud: str, provider: str, error: SettingsError, source: Source) -> SettingsError:
+    key: Key = ("clouds", cloud, "provider")
+    if provider in plugins.providers():
+        return source.problem(key, f"cannot be used: {error.message}", value=provider)
+    return source.problem(
+        key, f"is no installed provider{plugins.nearest(provider, plugins.providers())}", value=provider
+    )
+
+
+def _with_files(  # noqa: PLR0913 - all that one reading knows
+    model: type[BaseModel], given: dict[str, Any], folder: Path, key: Key, source: Source, files: sources.Files
+) -> dict[str, Any]:
+    """``given`` with each ``x_file`` replaced by ``x`` and the file's content, where the model knows ``x`` and no
+    ``x_file``."""
+    options = dict(given)
+    for name, value in given.items():
+        plain = name.removesuffix(FILE)
+        if plain == name or name in model.model_fields or plain not in model.model_fields:
+            continue
+        if plain in given:
+            raise source.problem(key, f"has both {plain} and {name}; keep one", with_value=False)
+        if not isinstance(value, str):
+            raise source.problem((*key, name), "must be a path", value=value)
+        del options[name]
+        options[plain] = sources.secret(folder / value, (*key, name), source, files)
+    return options

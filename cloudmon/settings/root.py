@@ -1,0 +1,58 @@
+"""The settings as a whole."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cloudmon.errors import SettingsError
+from cloudmon.model.sets import SetSpec
+from cloudmon.settings.groups import BreakerSettings, CloudSettings, MonitorSettings, StoreSettings, SweepSettings
+from cloudmon.settings.values import Name
+from cloudmon.settings.wanted import SetSettings, TemplateSettings
+
+
+class Settings(BaseSettings):
+    """Everything that a monitor is told. Made by :func:`cloudmon.settings.load`, which also checks what names what."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    author: Annotated[str, Field(min_length=1, max_length=80)]
+    """Who these sets are wanted by; a file changes and retires only what it authored. Default: ``file:`` and the
+    file's stem, so rename a file only together with this key."""
+    store: StoreSettings = StoreSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    clouds: dict[Name, CloudSettings] = Field(default_factory=dict)
+    templates: dict[Name, TemplateSettings] = Field(default_factory=dict)
+    sets: dict[Name, SetSettings] = Field(default_factory=dict)
+    breakers: BreakerSettings = BreakerSettings()
+    sweep: SweepSettings = SweepSettings()
+
+    def specs(self) -> tuple[SetSpec, ...]:
+        """What is wanted, as the model says it, by name of the set. The same file gives equal values each time."""
+        templates = {name: template.template(name) for name, template in self.templates.items()}
+        return tuple(self.sets[name].spec(name, templates[self.sets[name].template]) for name in sorted(self.sets))
+
+    def options(self, cloud: str) -> BaseModel:
+        """The checked options of one cloud: an instance of its provider's ``settings_model``."""
+        found = self.clouds[cloud].options
+        if not isinstance(found, BaseModel):
+            raise SettingsError(
+                f"the options of cloud {cloud!r} were not checked; read settings with load()", key=cloud
+            )
+        return found
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Values as given: :mod:`cloudmon.settings.sources` has put file and environment together already, and knows
+        which is which."""
+        return (init_settings,)
