@@ -1,0 +1,113 @@
+"""Limits on what a plan may do. Open means held back, with the reason shown.
+
+The same breakers judge every plan; the store checks the budgets once more, in the transaction that records the
+intents. A person's request is not held by budgets, but it counts in them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+from cloudmon.model.actions import ActionClass, Intent, Origin, Verb
+from cloudmon.model.changes import Budget
+from cloudmon.reconcile import limits as limit
+from cloudmon.reconcile.picture import Moment
+from cloudmon.reconcile.plan import Held, Step
+
+
+def longest_window_s(limits: limit.Limits) -> int:
+    """How far back recent intents matter to the budgets, in seconds."""
+    return max(limits.disruptive.window_s, limits.destructive.window_s, limits.retirement.window_s)
+
+
+def judge(steps: Iterable[Step], recent: Sequence[Intent], moment: Moment) -> tuple[list[Step], list[Held]]:
+    """Split steps into those that pass and those that are held.
+
+    Arguments:
+        steps: what was decided, in the order of deciding.
+        recent: intents created within the longest window, whatever became of them.
+        moment: now, the limits, and what people confirmed.
+    """
+    spent = _Spent(recent, moment)
+    passed: list[Step] = []
+    held: list[Held] = []
+    for step in steps:
+        reason = "" if step.again else _held(step, spent, moment)
+        if reason:
+            held.append(Held(step, reason))
+        else:
+            if not step.again:
+                spent.add(step.intent)
+            passed.append(step)
+    return passed, held
+
+
+def _held(step: Step, spent: _Spent, moment: Moment) -> str:
+    intent = step.intent
+    destroys = intent.action_class is ActionClass.DESTRUCTIVE
+    # A monitor that has just opened its eyes, or whose clock has just jumped, destroys nothing because of what it saw.
+    if destroys and intent.origin is Origin.OBSERVATION and moment.first_tick and moment.limits.first_tick_hold:
+        return "the first tick after a start or a jump of the clock destroys nothing because of what it sees"
+    if intent.origin is Origin.REQUEST:
+        return ""
+    return spent.exhausted(intent)
+
+
+class _Spent:
+    """What of each budget is used up."""
+
+    def __init__(self, recent: Sequence[Intent], moment: Moment) -> None:
+        self._moment = moment
+        self._recent = [intent for intent in recent if intent.action_class is not ActionClass.SAFE]
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def add(self, intent: Intent) -> None:
+        for budget in self._budgets(intent):
+            key = (budget.name, budget.set_uid or "")
+            self._counts[key] = self._count(key, budget) + 1
+
+    def exhausted(self, intent: Intent) -> str:
+        uid = intent.appliance.set_uid
+        for budget in self._budgets(intent):
+            if self._count((budget.name, budget.set_uid or ""), budget) < budget.limit:
+                continue
+            subject = uid if budget.set_uid else budget.name
+            if self._moment.confirmations.cover(subject, self._moment.now):
+                continue
+            return f"budget used up: {budget.limit} {budget.name} in {budget.window_s} s"
+        return ""
+
+    def _budgets(self, intent: Intent) -> Iterable[Budget]:
+        return limit.budgets(
+            self._moment.limits, intent.action_class, intent.tenant, intent.appliance.set_uid, intent.cloud
+        )
+
+    def _count(self, key: tuple[str, str], budget: Budget) -> int:
+        found = self._counts.get(key)
+        if found is None:
+            since = self._moment.now - dt.timedelta(seconds=budget.window_s)
+            found = sum(
+                1
+                for intent in self._recent
+                if intent.created_at > since
+                and budget.covers(intent.action_class, intent.tenant, intent.appliance.set_uid, intent.cloud)
+            )
+            self._counts[key] = found
+        return found
+
+
+def all_budgets(steps: Iterable[Step], moment: Moment) -> list[Budget]:
+    """Every budget that these steps have to pass, once each, for the store to check again. What a person confirmed
+    is not among them."""
+    found: dict[tuple[str, str], Budget] = {}
+    for step in steps:
+        intent = step.intent
+        if intent.verb is Verb.LAUNCH:
+            continue
+        uid = intent.appliance.set_uid
+        for budget in limit.budgets(moment.limits, intent.action_class, intent.tenant, uid, intent.cloud):
+            subject = uid if budget.set_uid else budget.name
+            if not moment.confirmations.cover(subject, moment.now):
+                found[(budget.name, budget.set_uid or "")] = budget
+    return list(found.values())

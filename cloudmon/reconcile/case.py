@@ -1,0 +1,277 @@
+"""One appliance at one moment, and the changes that can be made of it.
+
+Every change carries its condition, its history and its log line, so that no caller can forget one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cloudmon.model.actions import CLASS_OF, OPEN_INTENTS, ActionClass, Intent, IntentState, LogEntry, Origin, Verb
+from cloudmon.model.appliances import ApplianceState, Cause, HistoryEntry, IncarnationState, Member
+from cloudmon.model.changes import (
+    Change,
+    Expect,
+    FindingEnd,
+    IncarnationUpdate,
+    IntentUpdate,
+    Timer,
+    TimerClear,
+    TimerKind,
+)
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.identity import ApplianceId
+from cloudmon.model.nodes import Node
+from cloudmon.model.sets import ApplianceSet, ControlKind
+from cloudmon.model.usage import Dimension, Mark, UsageEvent, node_event
+from cloudmon.reconcile.picture import CloudView, Condition, Moment
+
+STOPPED_STATES = frozenset({ApplianceState.STOPPED, ApplianceState.SUSPENDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything that is known of one member now."""
+
+    member: Member
+    aset: ApplianceSet
+    view: CloudView | None
+    """Of the cloud of its current incarnation; None when it has none, or the cloud is not configured any more."""
+    node: Node | None
+    condition: Condition
+    intent: Intent | None
+    """The open intent of its current incarnation."""
+    timers: Mapping[TimerKind, dt.datetime]
+    moment: Moment
+    findings: Mapping[tuple[FindingKind, str], Finding] = field(default_factory=dict)
+
+    @property
+    def now(self) -> dt.datetime:
+        return self.moment.now
+
+    @property
+    def subject(self) -> str:
+        return f"{self.member.set_uid}/{self.member.ordinal}"
+
+    @property
+    def seen_at(self) -> dt.datetime:
+        """The instant that a fact of this tick's view is about."""
+        return self.view.observed_at if self.view is not None else self.moment.now
+
+    def later(self, seconds: float) -> dt.datetime:
+        return self.moment.now + dt.timedelta(seconds=seconds)
+
+    def over(self, kind: TimerKind, seconds: float) -> bool:
+        """Whether a timer runs for at least so long."""
+        since = self.timers.get(kind)
+        return since is not None and self.moment.now >= since + dt.timedelta(seconds=seconds)
+
+    def control(self, kind: ControlKind) -> bool:
+        return self.aset.control(kind, self.member.ordinal, self.moment.now) is not None
+
+    def cause(self) -> Cause:
+        """Why something unasked happened to its node."""
+        if self.control(ControlKind.MAINTENANCE):
+            return Cause.MAINTENANCE
+        if self.view is not None and self.view.after_gap:
+            return Cause.CLOUD_OUTAGE
+        return Cause.FAULT
+
+    def backoff(self, failures: int) -> dt.datetime:
+        """When to try again after so many failures."""
+        healing = self.aset.spec.healing
+        return self.later(min(healing.backoff_max_s, healing.backoff_s * 2 ** min(max(failures - 1, 0), 20)))
+
+    def evidence(self) -> dict[str, object]:
+        """What the decision saw."""
+        found: dict[str, object] = {"condition": self.condition.value, "seen_at": self.seen_at.isoformat()}
+        if self.node is not None:
+            found["word"] = self.node.word
+        return found
+
+
+def seconds(count: float) -> dt.timedelta:
+    return dt.timedelta(seconds=count)
+
+
+def expect(member: Member) -> Expect:
+    return Expect(member.state, member.incarnation)
+
+
+def log(case: Case, kind: str, subject: str, **body: object) -> LogEntry:
+    return LogEntry(chain=case.member.set_uid, at=case.now, kind=kind, subject=subject, body=body)
+
+
+def history(case: Case, state: ApplianceState, cause: Cause, reason: str) -> HistoryEntry:
+    member = case.member
+    return HistoryEntry(member.set_uid, member.ordinal, case.now, member.state, state, cause, reason, case.evidence())
+
+
+def usage(
+    case: Case, dimension: Dimension, mark: Mark, at: dt.datetime, source: str, *, node_id: str = ""
+) -> UsageEvent:
+    """A usage event of the current incarnation's node."""
+    member = case.member
+    return node_event(
+        tenant=member.tenant,
+        set_uid=member.set_uid,
+        ordinal=member.ordinal,
+        incarnation=member.incarnation,
+        cloud=member.cloud,
+        node_id=node_id or member.node_id,
+        dimension=dimension,
+        mark=mark,
+        at=at,
+        evidence={"source": source, **case.evidence()},
+    )
+
+
+def ended_usage(
+    *,
+    tenant: str,
+    set_uid: str,
+    ordinal: int,
+    incarnation: int,
+    cloud: str,
+    node_id: str,
+    at: dt.datetime,
+    evidence: Mapping[str, object],
+) -> tuple[UsageEvent, ...]:
+    """The end of whatever dimension was open for a node: an end without a beginning says nothing."""
+    return tuple(
+        node_event(
+            tenant=tenant, set_uid=set_uid, ordinal=ordinal, incarnation=incarnation, cloud=cloud, node_id=node_id,
+            dimension=dimension, mark=Mark.ENDED, at=at, evidence=evidence,
+        )
+        for dimension in (Dimension.NODE_RUNNING, Dimension.NODE_STOPPED)
+    )  # fmt: skip
+
+
+def began_at(node: Node, seen_at: dt.datetime, not_before: dt.datetime) -> tuple[dt.datetime, str]:
+    """When a node first seen now began, and whose word that is: the cloud's, where it can be true."""
+    created = node.created_at
+    if created is not None and not_before - dt.timedelta(seconds=2) <= created <= seen_at:
+        return created, "cloud"
+    return seen_at, "listing"
+
+
+def retried(intent: Intent, moment: Moment) -> IntentUpdate:
+    """One more try of the same intent, by this monitor."""
+    return IntentUpdate(
+        intent.id,
+        OPEN_INTENTS,
+        IntentState.RECORDED,
+        {"attempts": intent.attempts + 1, "retry_at": None, "epoch": moment.epoch},
+    )
+
+
+def close_intent(
+    intent: Intent | None, state: IntentState, now: dt.datetime, error: str = ""
+) -> tuple[IntentUpdate, ...]:
+    if intent is None:
+        return ()
+    return (IntentUpdate(intent.id, OPEN_INTENTS, state, {"ended_at": now, "error": error}),)
+
+
+def intent_log(case: Case, intent: Intent | None, kind: str, **body: object) -> tuple[LogEntry, ...]:
+    if intent is None:
+        return ()
+    return (log(case, kind, intent.id, verb=intent.verb.value, ordinal=case.member.ordinal, **body),)
+
+
+def gone(case: Case, state: ApplianceState, cause: Cause, reason: str) -> Change:
+    """The current node is no more: its incarnation ends, the appliance goes on without it."""
+    member = case.member
+    failed = case.intent is not None and case.intent.verb is Verb.LAUNCH
+    values: dict[str, object] = {"state": state, "since": case.now, "node_id": ""}
+    if failed:
+        values |= {"attempts": member.attempts + 1, "retry_at": case.backoff(member.attempts + 1)}
+    return Change(
+        tenant=member.tenant,
+        appliance=member.id,
+        expect=expect(member),
+        member=values,
+        history=history(case, state, cause, reason),
+        incarnations=(
+            IncarnationUpdate(
+                member.incarnation, {"state": IncarnationState.ENDED, "until": case.seen_at, "cause": cause}
+            ),
+        ),
+        intents=close_intent(case.intent, IntentState.FAILED, case.now, reason),
+        usage=ended_usage(
+            tenant=member.tenant, set_uid=member.set_uid, ordinal=member.ordinal, incarnation=member.incarnation,
+            cloud=member.cloud, node_id=member.node_id, at=case.seen_at, evidence={"source": "absence", **case.evidence()},
+        )
+        if member.node_id
+        else (),
+        timers=clear(case, TimerKind.ABSENT, TimerKind.FAULT, TimerKind.STEADY),
+        findings=(FindingEnd(FindingKind.FAULT, case.subject),),
+        log=(
+            log(case, "appliance.lost", f"{member.ordinal}", incarnation=member.incarnation, reason=reason),
+            *intent_log(case, case.intent, "intent.failed", reason=reason),
+        ),
+    )  # fmt: skip
+
+
+def clear(case: Case, *kinds: TimerKind) -> tuple[Timer | TimerClear, ...]:
+    member = case.member
+    return tuple(TimerClear(member.set_uid, member.ordinal, kind) for kind in kinds if kind in case.timers)
+
+
+def timer(case: Case, kind: TimerKind) -> Timer:
+    return Timer(case.member.set_uid, case.member.ordinal, kind, case.now)
+
+
+def incident(case: Case, message: str, **evidence: object) -> Finding:
+    member = case.member
+    return Finding(
+        FindingKind.INCIDENT, case.subject, member.tenant, "critical", message,
+        {"incarnation": member.incarnation, **evidence}, case.now,
+    )  # fmt: skip
+
+
+def new_intent(
+    case: Case,
+    verb: Verb,
+    *,
+    origin: Origin,
+    reason: str,
+    action_class: ActionClass | None = None,
+    incarnation: int | None = None,
+    token: str | None = None,
+    cloud: str | None = None,
+    offer: str = "",
+    request_id: str = "",
+    evidence: Mapping[str, object] | None = None,
+) -> Intent:
+    """An intent on this appliance; unnamed parts are the current incarnation's."""
+    member, moment = case.member, case.moment
+    return Intent(
+        id=moment.new_id(),
+        appliance=ApplianceId(member.set_uid, member.ordinal),
+        tenant=member.tenant,
+        verb=verb,
+        action_class=action_class or CLASS_OF[verb],
+        origin=origin,
+        incarnation=member.incarnation if incarnation is None else incarnation,
+        token=member.token if token is None else token,
+        cloud=member.cloud if cloud is None else cloud,
+        node_id="" if verb is Verb.LAUNCH else member.node_id,
+        reason=reason,
+        evidence={**case.evidence(), **(evidence or {})},
+        created_at=moment.now,
+        deadline=moment.now + dt.timedelta(seconds=moment.intent_deadline_s),
+        epoch=moment.epoch,
+        offer=offer,
+        request_id=request_id,
+    )
+
+
+def recorded(case: Case, intent: Intent) -> LogEntry:
+    return log(
+        case, "intent.recorded", intent.id, verb=intent.verb.value, ordinal=case.member.ordinal,
+        incarnation=intent.incarnation, cloud=intent.cloud, node=intent.node_id, origin=intent.origin.value,
+        action_class=intent.action_class.value, reason=intent.reason,
+    )  # fmt: skip

@@ -1,0 +1,328 @@
+"""One appliance, one decision: a ladder of early returns from values only.
+
+The rungs are in the order in which they win. Each returns a step, a change of the row alone, a reason to wait, or
+None when nothing is due.
+"""
+
+from __future__ import annotations
+
+from cloudmon.model.actions import ActionClass, IntentState, Origin, Verb
+from cloudmon.model.appliances import ApplianceState, Cause, IncarnationState, Power
+from cloudmon.model.changes import Change, IncarnationUpdate, TimerKind
+from cloudmon.model.requests import Request, RequestVerb
+from cloudmon.model.sets import ControlKind
+from cloudmon.reconcile import case as cases
+from cloudmon.reconcile import launch
+from cloudmon.reconcile.case import STOPPED_STATES, Case
+from cloudmon.reconcile.launch import Market
+from cloudmon.reconcile.picture import Condition
+from cloudmon.reconcile.plan import Step, Waiting
+
+Decision = Step | Change | Waiting | None
+
+_NODE_STATES = frozenset(
+    {ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.FAULTED}
+)
+
+
+def decide(case: Case, market: Market, request: Request | None, *, open_incarnations: bool) -> Decision:
+    """What is due for one appliance.
+
+    Arguments:
+        case: the appliance now; its facts are settled.
+        market: what may be launched where.
+        request: the accepted request whose turn this appliance has now, or None.
+        open_incarnations: whether any incarnation of it is still opening or ending.
+    """
+    member, aset, now = case.member, case.aset, case.now
+    # Its time is over: retirement comes before everything else.
+    surplus = member.ordinal > aset.spec.count
+    if member.state is ApplianceState.RETIRING and not open_incarnations:
+        return _retired(case)
+    if aset.retiring_since is not None or surplus or member.state is ApplianceState.RETIRING:
+        why = aset.retired_reason if aset.retiring_since is not None else "the set was made smaller"
+        return _retire(case, why)
+    # An action is under way: try it again, give it up, or let it be.
+    if case.intent is not None:
+        return _pursue(case, market)
+    # Somebody asked for this appliance by name, and it is its turn.
+    if request is not None:
+        return _asked(case, request)
+    if aset.spec.lease.start is not None and now < aset.spec.lease.start:
+        return Waiting(case.subject, "its lease has not begun", aset.spec.lease.start)
+    if case.control(ControlKind.PAUSE):
+        return _paused(case)
+    if member.retry_at is not None and now < member.retry_at:
+        return Waiting(case.subject, "waits before the next try", member.retry_at) if _wants(case) else None
+    # No node: launch one, unless it is wanted off.
+    if member.state is ApplianceState.REQUESTED:
+        if member.wanted is not Power.RUNNING:
+            return None
+        return launch.launch(case, market)
+    # A node in a cloud that cannot be seen: nothing is decided about it.
+    if case.view is None or not case.view.healthy:
+        return Waiting(case.subject, f"cloud {member.cloud} is not seen", None) if _wants(case) else None
+    # Wanted in another state of power than it is.
+    if member.state in _NODE_STATES and member.wanted is not Power.RUNNING:
+        return _power_down(case, Origin.REQUEST, "is wanted " + member.wanted.value)
+    if case.control(ControlKind.MAINTENANCE):
+        return Waiting(case.subject, "is in maintenance", None) if _wants(case) else None
+    if member.state in STOPPED_STATES:
+        return _power_up(case)
+    if member.state is ApplianceState.FAULTED:
+        return _heal(case)
+    return None
+
+
+def _wants(case: Case) -> bool:
+    """Whether something would be due if nothing held it back."""
+    return case.member.state.value != case.member.wanted.value and case.member.state is not ApplianceState.RETIRED
+
+
+def _paused(case: Case) -> Waiting | None:
+    control = case.aset.control(ControlKind.PAUSE, case.member.ordinal, case.now)
+    if control is None or not _wants(case):
+        return None
+    return Waiting(case.subject, f"is paused by {control.owner}: {control.reason}", control.until)
+
+
+# --- the end ----------------------------------------------------------------------------------------------------
+
+
+def _retire(case: Case, why: str) -> Decision:
+    member = case.member
+    if member.state is ApplianceState.RETIRED:
+        return None
+    protect = case.aset.control(ControlKind.PROTECT, member.ordinal, case.now)
+    if protect is not None and member.state is not ApplianceState.RETIRING:
+        return Waiting(
+            case.subject, f"is to be retired ({why}), but is protected by {protect.owner}: {protect.reason}",
+            protect.until,
+        )  # fmt: skip
+    # What is ending already is pursued by ``endings``.
+    if member.state is ApplianceState.RETIRING:
+        return Waiting(case.subject, "waits until the cloud shows no node of it", None)
+    # It never had a node, or lost it.
+    if member.state is ApplianceState.REQUESTED:
+        return _retired(case)
+    return end(case, ApplianceState.RETIRING, why, Origin.WANTED, ActionClass.RETIREMENT)
+
+
+def _retired(case: Case) -> Change:
+    member = case.member
+    return Change(
+        tenant=member.tenant,
+        appliance=member.id,
+        expect=cases.expect(member),
+        member={"state": ApplianceState.RETIRED, "since": case.now, "node_id": "", "retry_at": None},
+        history=cases.history(case, ApplianceState.RETIRED, Cause.COMMANDED, "all that was there has ended"),
+        intents=cases.close_intent(case.intent, IntentState.FAILED, case.now, "the appliance was retired"),
+        timers=cases.clear(case, *TimerKind),
+        log=(cases.log(case, "appliance.retired", f"{member.ordinal}"),),
+    )
+
+
+def end(
+    case: Case, state: ApplianceState, why: str, origin: Origin, action_class: ActionClass, request_id: str = ""
+) -> Decision:
+    """End the current incarnation and leave the appliance in ``state``: retiring, or requested for its next one.
+
+    With a node known the termination is part of it, and held back with it; a launch whose answer was lost is only
+    marked as ending, and ended when it is seen, or found absent.
+    """
+    member = case.member
+    cause = Cause.COMMANDED if origin is not Origin.OBSERVATION else case.cause()
+    intent = None
+    if member.node_id:
+        intent = cases.new_intent(
+            case, Verb.TERMINATE, origin=origin, reason=why, action_class=action_class, request_id=request_id
+        )
+    incarnation: dict[str, object] = {"state": IncarnationState.ENDING, "cause": cause}
+    if intent is not None:
+        incarnation["last_call_at"] = case.now
+    values: dict[str, object] = {"state": state, "since": case.now, "node_id": "", "retry_at": None}
+    if origin is Origin.OBSERVATION:
+        values |= {"rung": member.rung + 1, "retry_at": None}
+    change = Change(
+        tenant=member.tenant,
+        appliance=member.id,
+        expect=cases.expect(member),
+        member=values,
+        history=cases.history(case, state, cause, why),
+        incarnations=(IncarnationUpdate(member.incarnation, incarnation),),
+        opens_intent=intent,
+        intents=cases.close_intent(case.intent, IntentState.FAILED, case.now, "overtaken by its end"),
+        timers=cases.clear(case, TimerKind.ABSENT, TimerKind.FAULT, TimerKind.STEADY),
+        log=(
+            *cases.intent_log(case, case.intent, "intent.failed", reason="overtaken by its end"),
+            *((cases.recorded(case, intent),) if intent is not None else ()),
+        ),
+    )
+    return change if intent is None else Step(intent, change)
+
+
+# --- what is under way ------------------------------------------------------------------------------------------
+
+
+def _pursue(case: Case, market: Market) -> Decision:
+    intent = case.intent
+    assert intent is not None  # noqa: S101  # the caller looked
+    healing = case.aset.spec.healing
+    if intent.retry_at is not None and case.now < intent.retry_at:
+        return Waiting(case.subject, f"{intent.verb} is tried again: {intent.error}", intent.retry_at)
+    if intent.verb is Verb.LAUNCH:
+        return launch.pursue(case, market)
+    # Accepted, and its effect has time to show itself.
+    if intent.state is IntentState.PERFORMED and case.now < intent.created_at + cases.seconds(healing.verify_s):
+        return Waiting(case.subject, f"{intent.verb} was accepted and is not seen yet", None)
+    if intent.state is IntentState.RECORDED and case.now < intent.deadline and intent.epoch == case.moment.epoch:
+        return Waiting(case.subject, f"{intent.verb} is on its way", intent.deadline)
+    # Whether it was performed nobody knows, or it showed no effect: give it up and look at the appliance anew.
+    reason = (
+        "accepted, but showed no effect"
+        if intent.state is IntentState.PERFORMED
+        else "interrupted; whether it was performed is not known"
+    )
+    return Change(
+        tenant=case.member.tenant,
+        appliance=case.member.id,
+        expect=cases.expect(case.member),
+        member={"attempts": case.member.attempts + 1, "retry_at": case.backoff(case.member.attempts + 1)},
+        intents=cases.close_intent(intent, IntentState.FAILED, case.now, reason),
+        log=cases.intent_log(case, intent, "intent.failed", reason=reason),
+    )
+
+
+# --- what people ask for ----------------------------------------------------------------------------------------
+
+
+def _asked(case: Case, request: Request) -> Decision:
+    member = case.member
+    if case.view is None or not case.view.healthy:
+        return Waiting(case.subject, f"cloud {member.cloud} is not seen", None)
+    why = f"asked by {request.author}: {request.reason}"
+    if request.verb is RequestVerb.REBOOT:
+        return _step(case, Verb.REBOOT, Origin.REQUEST, why, request_id=request.id)
+    if request.verb is RequestVerb.REPLACE:
+        if case.control(ControlKind.PROTECT):
+            return Waiting(case.subject, "is protected and is not replaced", None)
+        return end(case, ApplianceState.REQUESTED, why, Origin.REQUEST, ActionClass.DESTRUCTIVE, request.id)
+    return None
+
+
+# --- power ------------------------------------------------------------------------------------------------------
+
+
+def _power_down(case: Case, origin: Origin, why: str) -> Decision:
+    member = case.member
+    # Off is off: a machine that is stopped needs no freezing, a frozen one no stopping.
+    if member.state in STOPPED_STATES:
+        return None
+    if member.attempts >= case.aset.spec.healing.max_attempts:
+        return _stuck(case, f"{member.attempts} tries to have it {member.wanted} failed")
+    if member.wanted is Power.SUSPENDED and "suspend_node" in _verbs(case):
+        return _step(case, Verb.SUSPEND, origin, why)
+    if member.wanted is Power.SUSPENDED:
+        # The fallback is part of the record: asked to suspend, stopped instead.
+        return _step(case, Verb.STOP, origin, why + "; this cloud cannot suspend, so it is stopped", fallback="suspend")
+    return _step(case, Verb.STOP, origin, why)
+
+
+def _power_up(case: Case) -> Decision:
+    member = case.member
+    healing = case.aset.spec.healing
+    if member.attempts >= healing.max_attempts:
+        return _stuck(case, f"{member.attempts} tries to have it running failed")
+    # Starting does not help: as good as faulted.
+    if member.attempts >= 2 and "replace" in healing.ladder and not case.control(ControlKind.PROTECT):
+        return end(case, ApplianceState.REQUESTED, "does not start again", Origin.OBSERVATION, ActionClass.DESTRUCTIVE)
+    verb = Verb.RESUME if member.state is ApplianceState.SUSPENDED else Verb.START
+    return _step(case, verb, Origin.WANTED, f"is wanted running and was found {member.state}")
+
+
+# --- healing ----------------------------------------------------------------------------------------------------
+
+
+def _heal(case: Case) -> Decision:
+    """The escalation ladder: each rung verified, limited, backed off."""
+    member, healing = case.member, case.aset.spec.healing
+    due = member.since + cases.seconds(healing.fault_after_s)
+    if case.now < due:
+        return Waiting(case.subject, "the fault is young", due)
+    if not healing.ladder:
+        return Waiting(case.subject, "its policy has no ladder", None)
+    if member.rung >= healing.max_attempts:
+        return _stuck(case, f"{member.rung} actions did not end the fault")
+    # What a cloud cannot do is no rung there.
+    able = [rung for rung in healing.ladder if _able(case, rung)]
+    if not able:
+        return _stuck(case, "nothing on its ladder can be done on this cloud")
+    rung = able[min(member.rung, len(able) - 1)]
+    why = f"faulted since {member.since.isoformat(timespec='seconds')}: rung {member.rung + 1}, {rung}"
+    if rung == "reboot":
+        return _step(case, Verb.REBOOT, Origin.OBSERVATION, why, climbs=True)
+    if rung == "stop-start":
+        return _step(case, Verb.STOP, Origin.OBSERVATION, why, climbs=True)
+    if case.control(ControlKind.PROTECT):
+        return Waiting(case.subject, "is protected and is not replaced", None)
+    return end(case, ApplianceState.REQUESTED, why, Origin.OBSERVATION, ActionClass.DESTRUCTIVE)
+
+
+def _able(case: Case, rung: str) -> bool:
+    verbs = _verbs(case)
+    if rung == "reboot":
+        return "reboot_node" in verbs
+    if rung == "stop-start":
+        return {"stop_node", "start_node"} <= verbs
+    return True
+
+
+def _verbs(case: Case) -> frozenset[str]:
+    return case.view.verbs if case.view is not None else frozenset()
+
+
+def _step(
+    case: Case,
+    verb: Verb,
+    origin: Origin,
+    why: str,
+    *,
+    climbs: bool = False,
+    request_id: str = "",
+    fallback: str = "",
+) -> Decision:
+    """A step that leaves the row's state to what will be seen."""
+    member, healing = case.member, case.aset.spec.healing
+    # The node is not to be seen in this listing: an order to it would say nothing.
+    if case.condition in (Condition.UNSEEN, Condition.UNKNOWN) and not climbs:
+        return Waiting(case.subject, "its node is not in the cloud's listing", None)
+    evidence = {"fallback_of": fallback} if fallback else None
+    intent = cases.new_intent(case, verb, origin=origin, reason=why, request_id=request_id, evidence=evidence)
+    values: dict[str, object] = {}
+    if climbs:
+        pause = max(healing.verify_s, min(healing.backoff_max_s, healing.backoff_s * 2**member.rung))
+        values = {"rung": member.rung + 1, "retry_at": case.later(pause)}
+    return Step(
+        intent,
+        Change(
+            tenant=member.tenant,
+            appliance=member.id,
+            expect=cases.expect(member),
+            member=values,
+            opens_intent=intent,
+            log=(cases.recorded(case, intent),),
+        ),
+    )
+
+
+def _stuck(case: Case, message: str) -> Decision:
+    """Nothing more is tried; an open incident says so until the fault ends or somebody acts."""
+    finding = cases.incident(case, f"{case.aset.name}/{case.member.ordinal}: {message}")
+    if (finding.kind, finding.subject) in case.findings:
+        return Waiting(case.subject, "an incident is open: " + message, None)
+    return Change(
+        tenant=case.member.tenant,
+        appliance=case.member.id,
+        findings=(finding,),
+        log=(cases.log(case, "incident.opened", f"{case.member.ordinal}", message=message),),
+    )

@@ -1,0 +1,202 @@
+"""Incarnations that are to end, and are tried until no cloud shows a node of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cloudmon.model.actions import ActionClass, Intent, IntentState, LogEntry, Origin, Verb
+from cloudmon.model.appliances import Cause, Incarnation, IncarnationState
+from cloudmon.model.changes import Change, FindingEnd, IncarnationUpdate
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.identity import ApplianceId
+from cloudmon.model.nodes import Node
+from cloudmon.model.usage import Dimension, Mark, UsageEvent, node_event
+from cloudmon.reconcile import case as cases
+from cloudmon.reconcile.picture import CloudView, Condition, Moment
+from cloudmon.reconcile.plan import Step, Waiting
+
+INCIDENT_AFTER = 5
+"""Tries of one termination before an incident says so; the tries go on."""
+
+RETRY_S = 30
+RETRY_MAX_S = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One incarnation that is to end, now."""
+
+    row: Incarnation
+    set_name: str
+    view: CloudView | None
+    node: Node | None
+    condition: Condition
+    intent: Intent | None
+    moment: Moment
+    findings: Mapping[tuple[FindingKind, str], Finding]
+
+    @property
+    def subject(self) -> str:
+        return f"{self.row.set_uid}/{self.row.ordinal}#{self.row.number}"
+
+    @property
+    def seen_at(self) -> dt.datetime:
+        return self.view.observed_at if self.view is not None else self.moment.now
+
+
+def pursue(ending: Ending) -> Step | Change | Waiting | None:
+    """What is due for one incarnation that is to end."""
+    row, intent, now = ending.row, ending.intent, ending.moment.now
+    # Nothing can be known: absence in an unhealthy view proves nothing, and an order could not be confirmed.
+    if ending.view is None or not ending.view.healthy:
+        return Waiting(ending.subject, f"cloud {row.cloud} is not seen", None)
+    # It is no more.
+    if ending.condition is Condition.GONE:
+        return _ended(ending)
+    # Its id was never learned, and a healthy listing past all lag shows no node with its token.
+    if not row.node_id and ending.node is None and ending.view.proves_absence(row.last_call_at):
+        return _ended(ending)
+    if ending.condition is Condition.UNSEEN and not row.node_id:
+        return Waiting(ending.subject, "may have a node that is not seen yet", None)
+    # The node that a lost answer would have named: it was paid for all along.
+    if ending.node is not None and not row.node_id:
+        return _learn(ending)
+    if intent is None:
+        return _terminate(ending)
+    if intent.retry_at is not None and now < intent.retry_at:
+        return Waiting(ending.subject, f"its termination is tried again: {intent.error}", intent.retry_at)
+    # On its way by this very process.
+    if intent.state is IntentState.RECORDED and intent.retry_at is None and intent.epoch == ending.moment.epoch:
+        if now < intent.deadline:
+            return Waiting(ending.subject, "its termination is on its way", intent.deadline)
+    # Accepted, and clouds take their time; leaving is a good sign.
+    patience = RETRY_S * 2 ** min(intent.attempts, 6)
+    if intent.state is IntentState.PERFORMED and row.last_call_at is not None:
+        due = row.last_call_at + cases.seconds(max(patience, ending.view.lag_s + ending.view.call_timeout_s))
+        if now < due:
+            return Waiting(ending.subject, "its termination was accepted", due)
+    return _again(ending, intent)
+
+
+def _terminate(ending: Ending) -> Step:
+    """An ending whose intent was lost or given up gets a new one."""
+    row, moment = ending.row, ending.moment
+    commanded = row.cause is Cause.COMMANDED
+    intent = Intent(
+        id=moment.new_id(),
+        appliance=ApplianceId(row.set_uid, row.ordinal),
+        tenant=row.tenant,
+        verb=Verb.TERMINATE,
+        action_class=ActionClass.RETIREMENT if commanded else ActionClass.DESTRUCTIVE,
+        origin=Origin.WANTED if commanded else Origin.OBSERVATION,
+        incarnation=row.number,
+        token=row.token,
+        cloud=row.cloud,
+        node_id=row.node_id,
+        reason="its incarnation is to end and the node is still there",
+        evidence={"condition": ending.condition.value, "seen_at": ending.seen_at.isoformat()},
+        created_at=moment.now,
+        deadline=moment.now + dt.timedelta(seconds=moment.intent_deadline_s),
+        epoch=moment.epoch,
+    )
+    return Step(
+        intent,
+        Change(
+            tenant=row.tenant,
+            appliance=ApplianceId(row.set_uid, row.ordinal),
+            incarnations=(IncarnationUpdate(row.number, {"last_call_at": moment.now}),),
+            opens_intent=intent,
+            log=(
+                _log(
+                    ending, "intent.recorded", intent.id, verb="terminate", cloud=row.cloud, node=row.node_id,
+                    reason=intent.reason, action_class=intent.action_class.value, origin=intent.origin.value,
+                ),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _again(ending: Ending, intent: Intent) -> Step:
+    row, moment = ending.row, ending.moment
+    attempts = intent.attempts + 1
+    subject = f"intent:{intent.id}"
+    findings: tuple[Finding, ...] = ()
+    if attempts >= INCIDENT_AFTER and (FindingKind.INCIDENT, subject) not in ending.findings:
+        message = f"{ending.set_name}/{row.ordinal}: node {row.node_id} on {row.cloud} does not end"
+        findings = (
+            Finding(
+                FindingKind.INCIDENT, subject, row.tenant, "critical", message,
+                {"incarnation": row.number, "error": intent.error}, moment.now,
+            ),
+        )  # fmt: skip
+    return Step(
+        intent,
+        Change(
+            tenant=row.tenant,
+            appliance=ApplianceId(row.set_uid, row.ordinal),
+            incarnations=(IncarnationUpdate(row.number, {"last_call_at": moment.now}),),
+            intents=(cases.retried(intent, moment),),
+            findings=findings,
+        ),
+        again=True,
+    )
+
+
+def _ended(ending: Ending) -> Change:
+    row, intent, now = ending.row, ending.intent, ending.moment.now
+    usage: tuple[UsageEvent, ...] = ()
+    if row.node_id:
+        usage = cases.ended_usage(
+            tenant=row.tenant, set_uid=row.set_uid, ordinal=row.ordinal, incarnation=row.number, cloud=row.cloud,
+            node_id=row.node_id, at=ending.seen_at,
+            evidence={"source": "absence", "condition": ending.condition.value, "seen_at": ending.seen_at.isoformat()},
+        )  # fmt: skip
+    findings: tuple[FindingEnd, ...] = ()
+    log: tuple[LogEntry, ...] = (_log(ending, "incarnation.ended", str(row.number), node=row.node_id, cloud=row.cloud),)
+    if intent is not None:
+        findings = (FindingEnd(FindingKind.INCIDENT, f"intent:{intent.id}"),)
+        log = (*log, _log(ending, "intent.done", intent.id, verb=intent.verb.value))
+    return Change(
+        tenant=row.tenant,
+        appliance=ApplianceId(row.set_uid, row.ordinal),
+        incarnations=(IncarnationUpdate(row.number, {"state": IncarnationState.ENDED, "until": ending.seen_at}),),
+        intents=cases.close_intent(intent, IntentState.DONE, now),
+        usage=usage,
+        findings=findings,
+        log=log,
+    )
+
+
+def _learn(ending: Ending) -> Change:
+    row, node = ending.row, ending.node
+    assert node is not None  # noqa: S101  # the caller looked
+    at, source = cases.began_at(node, ending.seen_at, row.opened_at)
+    return Change(
+        tenant=row.tenant,
+        appliance=ApplianceId(row.set_uid, row.ordinal),
+        incarnations=(IncarnationUpdate(row.number, {"node_id": node.id, "since": at}),),
+        usage=(
+            node_event(
+                tenant=row.tenant,
+                set_uid=row.set_uid,
+                ordinal=row.ordinal,
+                incarnation=row.number,
+                cloud=row.cloud,
+                node_id=node.id,
+                dimension=Dimension.NODE_RUNNING,
+                mark=Mark.BEGAN,
+                at=at,
+                evidence={"source": source, "word": node.word},
+            ),
+        ),
+        log=(_log(ending, "incarnation.found", str(row.number), node=node.id, cloud=row.cloud),),
+    )
+
+
+def _log(ending: Ending, kind: str, subject: str, **body: object) -> LogEntry:
+    row = ending.row
+    return LogEntry(
+        row.set_uid, ending.moment.now, kind, subject, {"ordinal": row.ordinal, "incarnation": row.number, **body}
+    )

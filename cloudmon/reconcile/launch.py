@@ -1,0 +1,189 @@
+"""Launching: which offer next, and what becomes of a launch whose answer was lost."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cloudmon.model.actions import Intent, IntentState, Origin, Verb
+from cloudmon.model.appliances import ApplianceState, Cause, Incarnation, IncarnationState
+from cloudmon.model.changes import Change, IncarnationUpdate
+from cloudmon.model.identity import Token
+from cloudmon.model.offers import Choice, Offer
+from cloudmon.reconcile import case as cases
+from cloudmon.reconcile.case import Case
+from cloudmon.reconcile.plan import Step, Waiting
+
+CLOUD_WIDE = ("QuotaExceeded", "CredentialsRejected", "NotFound", "Unsupported")
+"""Definite failures that every other offer of the same cloud would meet too."""
+
+
+@dataclass(slots=True)
+class Market:
+    """What may be launched where: rankings by set, and what is left of each offer in this tick.
+
+    Placement is a room of its own; the ranking is handed in, already made.
+    """
+
+    estate: str
+    rankings: Mapping[str, Sequence[Choice]]
+    """By set uid; best first, those that do not fit after."""
+    by_key: Mapping[str, Offer] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)
+    """Launches decided in this tick, by offer key: an offer with a capacity is not asked for more."""
+
+    def take(self, set_uid: str) -> Offer | None:
+        """The best offer that is left, or None."""
+        for choice in self.rankings.get(set_uid, ()):
+            offer = choice.offer
+            if not choice.fits:
+                break
+            if offer.capacity is not None and self.taken.get(offer.key, 0) >= offer.capacity:
+                continue
+            self.taken[offer.key] = self.taken.get(offer.key, 0) + 1
+            return offer
+        return None
+
+
+def excluded(recent: Iterable[Intent], set_uid: str, since: dt.datetime) -> dict[str, str]:
+    """Offers that a set may not take now, because they definitely failed for it lately: key -> why.
+
+    Whole clouds are excluded by the key ``<cloud>/``.
+    """
+    found: dict[str, str] = {}
+    for intent in recent:
+        if intent.verb is not Verb.LAUNCH or intent.state is not IntentState.FAILED or intent.created_at < since:
+            continue
+        if intent.appliance.set_uid != set_uid or not intent.error:
+            continue
+        kind = intent.error.partition(":")[0]
+        if kind in CLOUD_WIDE:
+            found[f"{intent.cloud}/"] = intent.error
+        elif kind in ("OutOfCapacity", "Refused", "Unreachable", "UnexpectedAnswer"):
+            found[intent.offer] = intent.error
+    return found
+
+
+def launch(case: Case, market: Market) -> Step | Waiting:
+    """The next incarnation, on the best offer that is left."""
+    member, aset, moment = case.member, case.aset, case.moment
+    offer = market.take(member.set_uid)
+    if offer is None:
+        choices = market.rankings.get(member.set_uid, ())
+        why = choices[0].reason if choices else "no offers are known"
+        return Waiting(case.subject, f"no offer fits: {why}", None)
+    number = member.incarnation + 1
+    token = str(Token(market.estate, member.set_uid, member.ordinal, number))
+    image = aset.spec.template.images.get(offer.cloud) or aset.spec.template.images.get("*", "")
+    intent = cases.new_intent(
+        case, Verb.LAUNCH, origin=Origin.WANTED, reason="is wanted and has no node", incarnation=number, token=token,
+        cloud=offer.cloud, offer=offer.key, evidence={"generation": aset.generation},
+    )  # fmt: skip
+    row = Incarnation(
+        set_uid=member.set_uid,
+        ordinal=member.ordinal,
+        number=number,
+        tenant=member.tenant,
+        state=IncarnationState.OPENING,
+        token=token,
+        cloud=offer.cloud,
+        location=offer.location,
+        size=offer.size,
+        image=image,
+        node_id="",
+        public_addresses=(),
+        private_addresses=(),
+        offer=as_it_was(offer),
+        opened_at=moment.now,
+        since=None,
+        until=None,
+        last_call_at=moment.now,
+        cause=None,
+    )
+    change = Change(
+        tenant=member.tenant,
+        appliance=member.id,
+        expect=cases.expect(member),
+        member={
+            "state": ApplianceState.LAUNCHING,
+            "since": moment.now,
+            "incarnation": number,
+            "token": token,
+            "cloud": offer.cloud,
+            "location": offer.location,
+            "node_id": "",
+            "retry_at": None,
+        },
+        history=cases.history(case, ApplianceState.LAUNCHING, Cause.COMMANDED, f"launch on {offer.key}"),
+        opens_incarnation=row,
+        opens_intent=intent,
+        log=(cases.recorded(case, intent),),
+    )
+    return Step(intent, change, offer)
+
+
+def as_it_was(offer: Offer) -> dict[str, str]:
+    """The offer as a row keeps it: what the price was, and who said so when."""
+    found = {"key": offer.key, "spot": "yes" if offer.spot else "no"}
+    if offer.price is not None:
+        found |= {
+            "price_per_hour": str(offer.price.per_hour),
+            "currency": offer.price.currency,
+            "source": offer.price.source,
+            "dated": offer.price.dated.isoformat(),
+        }
+    return found
+
+
+def pursue(case: Case, market: Market) -> Step | Change | Waiting:
+    """A launch that is recorded and not confirmed: wait, ask again with the same token, or give it up."""
+    intent, member = case.intent, case.member
+    assert intent is not None  # noqa: S101  # the caller looked
+    if intent.state is IntentState.PERFORMED:
+        return Waiting(case.subject, "was launched and has not been seen running", None)
+    # Its call may still be in flight in this very process.
+    if case.now < intent.deadline and intent.epoch == case.moment.epoch and intent.retry_at is None:
+        return Waiting(case.subject, "its launch is on its way", intent.deadline)
+    # No answer for too long: leave this incarnation to ``endings`` and open another.
+    if case.now >= intent.created_at + cases.seconds(case.aset.spec.template.boot_timeout_s):
+        return _abandon(case, intent)
+    offer = market.by_key.get(intent.offer)
+    if offer is None:
+        return _abandon(case, intent)
+    return Step(
+        intent,
+        Change(
+            tenant=member.tenant,
+            appliance=member.id,
+            expect=cases.expect(member),
+            incarnations=(IncarnationUpdate(member.incarnation, {"last_call_at": case.now}),),
+            intents=(cases.retried(intent, case.moment),),
+        ),
+        offer,
+        again=True,
+    )
+
+
+def _abandon(case: Case, intent: Intent) -> Change:
+    member = case.member
+    reason = f"no answer to its launch within {case.aset.spec.template.boot_timeout_s} s; ended if it is ever found"
+    kind = intent.error.partition(":")[0] or "Unreachable"
+    return Change(
+        tenant=member.tenant,
+        appliance=member.id,
+        expect=cases.expect(member),
+        member={
+            "state": ApplianceState.REQUESTED,
+            "since": case.now,
+            "node_id": "",
+            "attempts": member.attempts + 1,
+            "retry_at": case.backoff(member.attempts + 1),
+        },
+        history=cases.history(case, ApplianceState.REQUESTED, case.cause(), reason),
+        incarnations=(
+            IncarnationUpdate(member.incarnation, {"state": IncarnationState.ENDING, "cause": Cause.CLOUD_OUTAGE}),
+        ),
+        intents=cases.close_intent(intent, IntentState.FAILED, case.now, f"{kind}: {reason}"),
+        log=cases.intent_log(case, intent, "intent.failed", reason=reason),
+    )

@@ -1,0 +1,175 @@
+"""What the outcome of a call changes: the intent, and the row that waits for it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from cloudmon.model.actions import IntentState, LogEntry, Outcome, Verb
+from cloudmon.model.appliances import ApplianceState, Cause, HistoryEntry, IncarnationState
+from cloudmon.model.changes import Change, Expect, IncarnationUpdate, IntentUpdate
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.nodes import Node
+from cloudmon.model.sets import Healing
+from cloudmon.model.usage import Dimension, Mark, node_event
+from cloudmon.reconcile.plan import Step
+
+_RECORDED = frozenset({IntentState.RECORDED})
+
+
+def record(
+    step: Step, outcome: Outcome, node: Node | None, *, attempts: int, healing: Healing, set_name: str, now: dt.datetime
+) -> Change:
+    """The change that writes an outcome down.
+
+    Arguments:
+        step: what was performed.
+        outcome: what it came to.
+        node: what the cloud answered to a launch; None for other verbs and failures.
+        attempts: failed actions of this appliance so far.
+        healing: the set's policy.
+        set_name: for people.
+        now: the instant after the call.
+    """
+    intent = step.intent
+    if intent.verb is Verb.LAUNCH and outcome.accepted and node is not None:
+        return _launched(step, node, now)
+    if intent.verb is Verb.LAUNCH and outcome.final:
+        return _not_launched(step, outcome, attempts, healing, set_name, now)
+    if outcome.accepted:
+        return _accepted(step, outcome, now)
+    if not outcome.final or intent.verb is Verb.TERMINATE:
+        return _later(step, outcome, now)
+    return _failed(step, outcome, attempts, healing, now)
+
+
+def _log(step: Step, kind: str, now: dt.datetime, **body: object) -> LogEntry:
+    intent = step.intent
+    return LogEntry(
+        intent.appliance.set_uid or "estate", now, kind, intent.id,
+        {"verb": intent.verb.value, "ordinal": intent.appliance.ordinal, "incarnation": intent.incarnation, **body},
+    )  # fmt: skip
+
+
+def _launched(step: Step, node: Node, now: dt.datetime) -> Change:
+    """The cloud took the order and named the node: from here on it is paid for."""
+    intent = step.intent
+    uid, ordinal = intent.appliance
+    created = node.created_at
+    at = created if created is not None and intent.created_at - dt.timedelta(seconds=2) <= created <= now else now
+    return Change(
+        tenant=intent.tenant,
+        appliance=intent.appliance,
+        expect=Expect(ApplianceState.LAUNCHING, intent.incarnation),
+        member={"node_id": node.id, "location": node.location},
+        incarnations=(IncarnationUpdate(intent.incarnation, {"node_id": node.id, "since": at}),),
+        intents=(IntentUpdate(intent.id, _RECORDED, IntentState.PERFORMED, {"node_id": node.id, "error": ""}),),
+        usage=(
+            node_event(
+                tenant=intent.tenant,
+                set_uid=uid,
+                ordinal=ordinal,
+                incarnation=intent.incarnation,
+                cloud=intent.cloud,
+                node_id=node.id,
+                dimension=Dimension.NODE_RUNNING,
+                mark=Mark.BEGAN,
+                at=at,
+                evidence={"source": "cloud" if at is created else "command", "intent": intent.id, "word": node.word},
+            ),
+        ),
+        log=(_log(step, "intent.performed", now, node=node.id, cloud=intent.cloud),),
+    )
+
+
+def _not_launched(
+    step: Step, outcome: Outcome, attempts: int, healing: Healing, set_name: str, now: dt.datetime
+) -> Change:
+    """Definitely refused: no node was made, the next offer may be tried, a bounded number of times."""
+    intent = step.intent
+    uid, ordinal = intent.appliance
+    failures = attempts + 1
+    retry_at = None
+    findings: tuple[Finding, ...] = ()
+    if failures >= healing.launch_attempts:
+        retry_at = now + dt.timedelta(seconds=healing.backoff_max_s)
+        findings = (
+            Finding(
+                FindingKind.INCIDENT, f"{uid}/{ordinal}", intent.tenant, "critical",
+                f"{set_name}/{ordinal}: {failures} launches failed, the last with {outcome.error}",
+                {"intent": intent.id, "error": outcome.error}, now,
+            ),
+        )  # fmt: skip
+    if outcome.retry_at is not None:
+        retry_at = max(outcome.retry_at, retry_at or outcome.retry_at)
+    return Change(
+        tenant=intent.tenant,
+        appliance=intent.appliance,
+        expect=Expect(ApplianceState.LAUNCHING, intent.incarnation),
+        member={
+            "state": ApplianceState.REQUESTED,
+            "since": now,
+            "node_id": "",
+            "attempts": failures,
+            "retry_at": retry_at,
+        },
+        history=HistoryEntry(
+            uid, ordinal, now, ApplianceState.LAUNCHING, ApplianceState.REQUESTED, Cause.FAULT, outcome.error,
+            {"intent": intent.id},
+        ),
+        incarnations=(
+            IncarnationUpdate(
+                intent.incarnation, {"state": IncarnationState.FAILED, "until": now, "cause": Cause.FAULT}
+            ),
+        ),
+        intents=(
+            IntentUpdate(intent.id, _RECORDED, IntentState.FAILED, {"error": outcome.error, "ended_at": now}),
+        ),
+        findings=findings,
+        log=(_log(step, "intent.failed", now, error=outcome.error),),
+    )  # fmt: skip
+
+
+def _accepted(step: Step, outcome: Outcome, now: dt.datetime) -> Change:
+    intent = step.intent
+    body: dict[str, object] = {"performed_as": outcome.verb.value} if outcome.verb is not None else {}
+    return Change(
+        tenant=intent.tenant,
+        appliance=intent.appliance,
+        intents=(IntentUpdate(intent.id, _RECORDED, IntentState.PERFORMED, {"error": ""}),),
+        log=(_log(step, "intent.performed", now, **body),),
+    )
+
+
+def _later(step: Step, outcome: Outcome, now: dt.datetime) -> Change:
+    """Perhaps performed, perhaps not; or a termination, which is never given up."""
+    intent = step.intent
+    wait = dt.timedelta(seconds=min(900, 15 * 2 ** min(intent.attempts, 6)))
+    return Change(
+        tenant=intent.tenant,
+        appliance=intent.appliance,
+        intents=(
+            IntentUpdate(
+                intent.id,
+                _RECORDED,
+                IntentState.RECORDED,
+                {"error": outcome.error, "retry_at": outcome.retry_at or now + wait},
+            ),
+        ),
+        log=(_log(step, "intent.unanswered", now, error=outcome.error),) if intent.attempts == 0 else (),
+    )
+
+
+def _failed(step: Step, outcome: Outcome, attempts: int, healing: Healing, now: dt.datetime) -> Change:
+    """A power action that the cloud refused; the appliance is looked at anew after a pause."""
+    intent = step.intent
+    pause = min(healing.backoff_max_s, healing.backoff_s * 2 ** min(attempts, 20))
+    retry_at = outcome.retry_at or now + dt.timedelta(seconds=pause)
+    return Change(
+        tenant=intent.tenant,
+        appliance=intent.appliance,
+        member={"attempts": attempts + 1, "retry_at": retry_at},
+        intents=(
+            IntentUpdate(intent.id, _RECORDED, IntentState.FAILED, {"error": outcome.error, "ended_at": now}),
+        ),
+        log=(_log(step, "intent.failed", now, error=outcome.error),),
+    )  # fmt: skip

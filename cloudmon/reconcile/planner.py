@@ -1,0 +1,364 @@
+"""The whole estate against all views: one plan. Rooms below decide; this one only goes round."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cloudmon.model.actions import Intent
+from cloudmon.model.appliances import ApplianceState, Incarnation, IncarnationState, Member, Power
+from cloudmon.model.changes import Change, FindingEnd, Timer, TimerClear, TimerKind
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.identity import DEFAULT_TENANT, ApplianceId
+from cloudmon.model.nodes import Node, NodeState
+from cloudmon.model.offers import Choice, Offer
+from cloudmon.model.requests import Request, RequestVerb
+from cloudmon.model.sets import ApplianceSet
+from cloudmon.reconcile import breakers, decide, endings, leases, requests, settle, sweep
+from cloudmon.reconcile.case import Case
+from cloudmon.reconcile.endings import Ending
+from cloudmon.reconcile.launch import Market
+from cloudmon.reconcile.picture import CONDITION_OF, CloudView, Condition, Estate, Moment, by_appliance
+from cloudmon.reconcile.plan import Held, Plan, SetUpdate, Step, Waiting
+from cloudmon.reconcile.sweep import Stray
+
+_SIGHTED = frozenset({ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.FAULTED})
+"""States of members whose node was in a listing before: those that can be missed."""
+
+
+@dataclass(slots=True)
+class _Index:
+    """The estate, found by what a decision asks for."""
+
+    by_cloud: dict[str, list[Member]] = field(default_factory=lambda: defaultdict(list))
+    by_set: dict[str, list[Member]] = field(default_factory=lambda: defaultdict(list))
+    rows_by_cloud: dict[str, list[Incarnation]] = field(default_factory=lambda: defaultdict(list))
+    opening: dict[ApplianceId, list[Incarnation]] = field(default_factory=lambda: defaultdict(list))
+    intents: Mapping[tuple[ApplianceId, int], Intent] = field(default_factory=dict)
+    timers: dict[tuple[str, int], dict[TimerKind, dt.datetime]] = field(default_factory=lambda: defaultdict(dict))
+    findings: dict[tuple[FindingKind, str], Finding] = field(default_factory=dict)
+    turns: dict[tuple[str, int], Request] = field(default_factory=dict)
+
+
+def missing(view: CloudView, members: Sequence[Member]) -> list[str]:
+    """Ids of nodes that were seen before and are not in this view."""
+    nodes = view.nodes
+    return [m.node_id for m in members if m.node_id and m.node_id not in nodes and m.state in _SIGHTED]
+
+
+def to_verify(estate: Estate, cloud: str, view: CloudView) -> list[str]:
+    """Ids that are worth asking the cloud for one by one, because their absence would mean something."""
+    nodes = view.nodes
+    ids = [
+        m.node_id
+        for m in estate.members
+        if m.cloud == cloud and m.node_id and m.node_id not in nodes and m.state is not ApplianceState.RETIRED
+    ]
+    ids += [
+        row.node_id for row in estate.incarnations if row.cloud == cloud and row.node_id and row.node_id not in nodes
+    ]
+    for finding in estate.findings:
+        if finding.kind in (FindingKind.ORPHAN, FindingKind.DUPLICATE):
+            _, where, node_id = finding.subject.split(":", 2)
+            if where == cloud and node_id not in nodes:
+                ids.append(node_id)
+    return list(dict.fromkeys(ids))
+
+
+def strays_of(estate: Estate, views: Mapping[str, CloudView]) -> list[tuple[str, Node]]:
+    """Nodes of our estate that nothing explains, by cloud; the caller looks their tokens up before planning."""
+    index = _index(estate)
+    return [
+        (cloud, node)
+        for cloud, view in views.items()
+        if view.healthy
+        for node in sweep.unexplained(view, estate.estate, index.by_cloud[cloud], index.rows_by_cloud[cloud])
+    ]
+
+
+def plan(
+    estate: Estate,
+    views: Mapping[str, CloudView],
+    rankings: Mapping[str, Sequence[Choice]],
+    strays: Sequence[tuple[str, Node]],
+    asked: Mapping[str, Sequence[Intent]],
+    moment: Moment,
+) -> Plan:
+    """What is to be written and done now.
+
+    Arguments:
+        estate: what the store knows, with ``known`` filled for the strays' tokens.
+        views: by cloud, what was seen; configured clouds only.
+        rankings: by set uid, placement's choices for the sets that have members without a node.
+        strays: from :func:`strays_of`.
+        asked: by request id, all intents born of it.
+        moment: the tick.
+    """
+    index = _index(estate)
+    found = Plan(rankings={uid: tuple(choices) for uid, choices in rankings.items()})
+    views = {cloud: _doubt(view, index, moment, found) for cloud, view in views.items()}
+    _find_turns(estate, index, asked)
+    market = Market(estate.estate, rankings, {offer.key: offer for offer in estate.offers} | _offers_of(estate))
+    decided: list[Step] = []
+    _members(estate, views, index, market, moment, found, decided)
+    _endings(estate, views, index, moment, found, decided)
+    named = {stray.subject: stray for stray in (sweep.classify(node, cloud, estate) for cloud, node in strays)}
+    _strays(estate, views, named, index, moment, found, decided)
+    for aset in estate.sets.values():
+        update = leases.review(
+            aset,
+            {m.state for m in index.by_set[aset.uid]},
+            open_incarnations=any(row.set_uid == aset.uid for row in estate.incarnations),
+            now=moment.now,
+        )
+        if update is not None:
+            found.set_updates.append(update)
+    found.steps, held = breakers.judge(decided, estate.recent, moment)
+    found.held.extend(held)
+    return found
+
+
+def _index(estate: Estate) -> _Index:
+    index = _Index(intents=by_appliance(estate.intents))
+    by_cloud, by_set = index.by_cloud, index.by_set
+    for member in estate.members:
+        by_cloud[member.cloud].append(member)
+        by_set[member.set_uid].append(member)
+    for row in estate.incarnations:
+        index.rows_by_cloud[row.cloud].append(row)
+        index.opening[ApplianceId(row.set_uid, row.ordinal)].append(row)
+    for timer in estate.timers:
+        index.timers[(timer.set_uid, timer.ordinal)][timer.kind] = timer.since
+    for finding in estate.findings:
+        index.findings[(finding.kind, finding.subject)] = finding
+    return index
+
+
+def _offers_of(estate: Estate) -> dict[str, Offer]:
+    """The offers of launches under way, as their rows remember them: the same token comes with the same parameters."""
+    return {
+        row.offer["key"]: Offer(row.cloud, row.size, row.location, 0, 0, 0, spot=row.offer.get("spot") == "yes")
+        for row in estate.incarnations
+        if row.state is IncarnationState.OPENING and "key" in row.offer
+    }
+
+
+def _doubt(view: CloudView, index: _Index, moment: Moment, found: Plan) -> CloudView:
+    """If everything vanished at once it is our eyes that broke."""
+    findings = _cloud_findings(view, index, moment)
+    timers = index.timers.get((view.cloud, 0), {})
+    since = timers.get(TimerKind.VANISHED)
+    suspicious = ""
+    writes: tuple[Timer | TimerClear, ...] = ()
+    if view.healthy:
+        known = [m for m in index.by_cloud[view.cloud] if m.state in _SIGHTED and m.node_id]
+        lost = len(missing(view, known))
+        limits = moment.limits
+        vanished = lost >= limits.vanish_min and lost >= limits.vanish_fraction * len(known)
+        if vanished:
+            grace = dt.timedelta(seconds=limits.vanish_grace_s)
+            outlived = since is not None and moment.now >= since + grace
+            if not outlived and not moment.confirmations.cover(f"cloud:{view.cloud}", moment.now):
+                suspicious = f"{lost} of {len(known)} known nodes are missing from one listing of {view.cloud}"
+            if since is None:
+                writes = (Timer(view.cloud, 0, TimerKind.VANISHED, moment.now),)
+        elif since is not None:
+            writes = (TimerClear(view.cloud, 0, TimerKind.VANISHED),)
+        findings += _suspicion(view, suspicious, index, moment)
+    else:
+        found.notes.append(f"cloud {view.cloud} is not seen: {view.reason}")
+    if suspicious:
+        found.notes.append(suspicious)
+    if findings or writes:
+        found.changes.append(Change(tenant=DEFAULT_TENANT, findings=findings, timers=writes))
+    return replace(view, suspicious=suspicious) if suspicious else view
+
+
+def _cloud_findings(view: CloudView, index: _Index, moment: Moment) -> tuple[Finding | FindingEnd, ...]:
+    subject = f"cloud:{view.cloud}"
+    opened = (FindingKind.UNREACHABLE, subject) in index.findings
+    if view.healthy and opened:
+        return (FindingEnd(FindingKind.UNREACHABLE, subject),)
+    if not view.healthy and not opened:
+        message = f"cloud {view.cloud} cannot be seen: {view.reason}"
+        return (Finding(FindingKind.UNREACHABLE, subject, DEFAULT_TENANT, "critical", message, {}, moment.now),)
+    return ()
+
+
+def _suspicion(view: CloudView, suspicious: str, index: _Index, moment: Moment) -> tuple[Finding | FindingEnd, ...]:
+    subject = f"cloud:{view.cloud}"
+    opened = (FindingKind.SUSPICIOUS, subject) in index.findings
+    if suspicious and not opened:
+        return (Finding(FindingKind.SUSPICIOUS, subject, DEFAULT_TENANT, "critical", suspicious, {}, moment.now),)
+    if opened and not suspicious:
+        return (FindingEnd(FindingKind.SUSPICIOUS, subject),)
+    return ()
+
+
+def _find_turns(estate: Estate, index: _Index, asked: Mapping[str, Sequence[Intent]]) -> None:
+    for request in estate.requests:
+        if request.verb not in requests.ROLLING:
+            continue
+        name, _ = requests.split(request.target)
+        aset = next((s for s in estate.sets.values() if s.name == name and s.tenant == request.tenant), None)
+        if aset is None:
+            continue
+        for ordinal in requests.turns(request, aset, index.by_set[aset.uid], asked.get(request.id, ())):
+            index.turns.setdefault((aset.uid, ordinal), request)
+
+
+def _members(
+    estate: Estate,
+    views: Mapping[str, CloudView],
+    index: _Index,
+    market: Market,
+    moment: Moment,
+    found: Plan,
+    decided: list[Step],
+) -> None:
+    """Every member once. Most are well, and leave at the first test: it is the hot path."""
+    running, well, retired = ApplianceState.RUNNING, NodeState.RUNNING, ApplianceState.RETIRED
+    wanted_running = Power.RUNNING
+    busy = {*index.timers, *index.turns, *index.opening, *(appliance for appliance, _ in index.intents)}
+    for uid, members in index.by_set.items():
+        aset = estate.sets.get(uid)
+        if aset is None:
+            continue
+        calm = aset.retiring_since is None
+        count = aset.spec.count
+        for member in members:
+            _, ordinal, _, state, _, wanted, _, token, cloud, _, node_id, rung, _, _ = member
+            if state is retired and (ordinal > count or not calm):
+                continue
+            view = views.get(cloud)
+            node = view.nodes.get(node_id) if view is not None else None
+            if node is not None and node.token is not None and node.token != token:
+                # The cloud gave a known id to somebody else's node.
+                node = None
+            if (
+                node is not None
+                and state is running
+                and node.state is well
+                and wanted is wanted_running
+                and not rung
+                and calm
+                and ordinal <= count
+                and (uid, ordinal) not in busy
+            ):
+                continue
+            case = _case(member, aset, view, node, index, moment)
+            change = settle.settle(case)
+            if change is not None:
+                found.changes.append(change)
+                continue
+            _file(
+                decide.decide(
+                    case, market, index.turns.get((uid, ordinal)), open_incarnations=member.id in index.opening
+                ),
+                found,
+                decided,
+            )
+
+
+def _case(
+    member: Member, aset: ApplianceSet, view: CloudView | None, node: Node | None, index: _Index, moment: Moment
+) -> Case:
+    if view is None:
+        condition = Condition.UNKNOWN
+    elif node is not None:
+        condition = CONDITION_OF[node.state]
+    elif member.node_id:
+        condition = view.condition(member.node_id) if member.node_id not in view.nodes else Condition.GONE
+    else:
+        node = _by_token(member.token, view) if member.token and member.state is ApplianceState.LAUNCHING else None
+        condition = CONDITION_OF[node.state] if node is not None else _unseen(view)
+    return Case(
+        member=member,
+        aset=aset,
+        view=view,
+        node=node,
+        condition=condition,
+        intent=index.intents.get((member.id, member.incarnation)),
+        timers=index.timers.get((member.set_uid, member.ordinal), {}),
+        moment=moment,
+        findings=index.findings,
+    )
+
+
+def _unseen(view: CloudView) -> Condition:
+    return Condition.UNSEEN if view.healthy else Condition.UNKNOWN
+
+
+def _by_token(token: str, view: CloudView) -> Node | None:
+    """The oldest living node that carries this token; the rare way, for answers that were lost."""
+    nodes = [node for node in view.nodes.values() if node.token == token]
+    if not nodes:
+        return None
+    oldest = dt.datetime.max.replace(tzinfo=dt.UTC)
+    return min(nodes, key=lambda node: (node.state is NodeState.TERMINATED, node.created_at or oldest, node.id))
+
+
+def _endings(
+    estate: Estate,
+    views: Mapping[str, CloudView],
+    index: _Index,
+    moment: Moment,
+    found: Plan,
+    decided: list[Step],
+) -> None:
+    for row in estate.incarnations:
+        if row.state is not IncarnationState.ENDING:
+            continue
+        view = views.get(row.cloud)
+        node = None
+        condition = Condition.UNKNOWN
+        if view is not None and row.node_id:
+            node, condition = view.nodes.get(row.node_id), view.condition(row.node_id)
+        elif view is not None:
+            node = _by_token(row.token, view)
+            condition = CONDITION_OF[node.state] if node is not None else _unseen(view)
+        aset = estate.sets.get(row.set_uid)
+        appliance = ApplianceId(row.set_uid, row.ordinal)
+        name = aset.name if aset is not None else row.set_uid
+        ending = Ending(
+            row, name, view, node, condition, index.intents.get((appliance, row.number)), moment, index.findings
+        )
+        _file(endings.pursue(ending), found, decided)
+
+
+def _strays(
+    estate: Estate,
+    views: Mapping[str, CloudView],
+    named: Mapping[str, Stray],
+    index: _Index,
+    moment: Moment,
+    found: Plan,
+    decided: list[Step],
+) -> None:
+    orphans = frozenset(f"node:{r.target}" for r in estate.requests if r.verb is RequestVerb.END_ORPHAN)
+    for item in _both(sweep.sweep(named.values(), estate, moment, orphans), sweep.ended(estate, views, named, moment)):
+        _file(item, found, decided)
+    for view in views.values():
+        if view.healthy:
+            change = sweep.wild(view, estate.estate, index.findings, moment.now)
+            if change is not None:
+                found.changes.append(change)
+
+
+def _both(one: Iterator[Change | Step], other: Iterator[Change]) -> Iterator[Change | Step]:
+    yield from one
+    yield from other
+
+
+def _file(decision: Step | Change | Waiting | None, found: Plan, decided: list[Step]) -> None:
+    if isinstance(decision, Step):
+        decided.append(decision)
+    elif isinstance(decision, Change):
+        found.changes.append(decision)
+    elif decision is not None:
+        found.waiting.append(decision)
+
+
+__all__ = ["Held", "SetUpdate", "missing", "plan", "strays_of", "to_verify"]

@@ -1,0 +1,227 @@
+"""What people ask for: whether it can be done, whose turn it is, and when it is done."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cloudmon.model.actions import Intent, IntentState, LogEntry
+from cloudmon.model.appliances import ApplianceState, Member, Power
+from cloudmon.model.changes import Change, Expect
+from cloudmon.model.requests import Request, RequestState, RequestVerb
+from cloudmon.model.sets import ApplianceSet, Control, ControlKind
+
+POWER: Mapping[RequestVerb, Power] = {
+    RequestVerb.START: Power.RUNNING,
+    RequestVerb.RESUME: Power.RUNNING,
+    RequestVerb.STOP: Power.STOPPED,
+    RequestVerb.SUSPEND: Power.SUSPENDED,
+}
+ROLLING = frozenset({RequestVerb.REBOOT, RequestVerb.REPLACE})
+CONTROLS: Mapping[RequestVerb, ControlKind] = {
+    RequestVerb.PAUSE: ControlKind.PAUSE,
+    RequestVerb.PROTECT: ControlKind.PROTECT,
+    RequestVerb.MAINTAIN: ControlKind.MAINTENANCE,
+}
+CONFIRMED_FOR_S = 3_600
+"""Seconds for which a confirmation lets pass what a breaker holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What becomes of a request now: its next state, and what is written with it."""
+
+    state: RequestState
+    outcome: str = ""
+    changes: tuple[Change, ...] = ()
+    control: Control | None = None
+    release: ControlKind | None = None
+    set_values: Mapping[str, object] | None = None
+    log_kind: str = ""
+
+
+def refused(why: str) -> Answer:
+    return Answer(RequestState.REFUSED, why)
+
+
+def split(target: str) -> tuple[str, int | None]:
+    """Name and ordinal of ``storefront/3``; None stands for all (``storefront``, ``storefront/*``)."""
+    name, _, ordinal = target.partition("/")
+    return name, int(ordinal) if ordinal.isdecimal() else None
+
+
+def answer(request: Request, aset: ApplianceSet | None, members: Sequence[Member], now: dt.datetime) -> Answer:
+    """Whether a request about a set or its appliances can be done, and what is written at once.
+
+    Arguments:
+        request: a pending one.
+        aset: the active set that its target names, or None.
+        members: that set's members.
+        now: the instant of the tick.
+    """
+    name, ordinal = split(request.target)
+    if aset is None:
+        return refused(f"there is no active set named {name}; `cloudmon sets list` shows those that are")
+    covered = [member for member in members if ordinal in (None, member.ordinal)]
+    living = [m for m in covered if m.state not in (ApplianceState.RETIRED, ApplianceState.RETIRING)]
+    if request.verb in CONTROLS:
+        return _control(request, aset, ordinal, now)
+    if request.verb is RequestVerb.RELEASE:
+        kind = request.arguments.get("kind", "")
+        if kind not in {found.value for found in ControlKind}:
+            return refused(f"{kind!r} is no control; release one of pause, protect, maintenance")
+        return Answer(RequestState.DONE, f"{kind} of {request.target} is released", release=ControlKind(kind))
+    if request.verb is RequestVerb.EXTEND:
+        return _extend(request, aset, now)
+    if request.verb is RequestVerb.RETIRE:
+        return _retire(request, aset, ordinal, now)
+    if aset.retiring_since is not None:
+        return refused(f"{aset.name} is being retired since {aset.retiring_since.isoformat(timespec='seconds')}")
+    if not living:
+        return refused(f"{request.target} names no living appliance; {aset.name} has {aset.spec.count}")
+    if request.verb in POWER:
+        return _power(request, aset, living, now)
+    if request.verb in ROLLING:
+        protected = [m for m in living if aset.control(ControlKind.PROTECT, m.ordinal, now)]
+        if request.verb is RequestVerb.REPLACE and protected:
+            return refused(f"{aset.name}/{protected[0].ordinal} is protected; release it first")
+        absent = [m for m in living if not m.node_id]
+        if ordinal is not None and absent:
+            return refused(f"{request.target} has no node to {request.verb}; it is {absent[0].state}")
+        return Answer(RequestState.ACCEPTED)
+    return refused(f"{request.verb} cannot be asked of a set")
+
+
+def _control(request: Request, aset: ApplianceSet, ordinal: int | None, now: dt.datetime) -> Answer:
+    until_text = request.arguments.get("until", "")
+    until = dt.datetime.fromisoformat(until_text) if until_text else None
+    if until is not None and until <= now:
+        return refused(f"it would end at {until_text}, which has passed")
+    kind = CONTROLS[request.verb]
+    control = Control(0, kind, aset.uid, ordinal, request.author, request.reason, now, until)
+    shown = f"until {until.isoformat(timespec='seconds')}" if until else "until it is released"
+    return Answer(RequestState.DONE, f"{kind} on {request.target} {shown}", control=control)
+
+
+def _extend(request: Request, aset: ApplianceSet, now: dt.datetime) -> Answer:
+    # Works until the last moment, grace included; then the end has been decided and stays decided.
+    if aset.retiring_since is not None:
+        since = aset.retiring_since.isoformat(timespec="seconds")
+        return refused(f"too late: {aset.name} is being retired since {since}, because {aset.retired_reason}")
+    if aset.lease_end is None:
+        return refused(f"{aset.name} has no end that could be extended")
+    if "by_s" in request.arguments:
+        end = aset.lease_end + dt.timedelta(seconds=int(request.arguments["by_s"]))
+    else:
+        end = dt.datetime.fromisoformat(request.arguments["until"])
+    if end <= now:
+        return refused(f"the new end {end.isoformat(timespec='seconds')} has passed; name a later one")
+    values: dict[str, object] = {"lease_end": end, "warned_s": ()}
+    outcome = f"{aset.name} now ends at {end.isoformat(timespec='seconds')}"
+    return Answer(RequestState.DONE, outcome, set_values=values, log_kind="lease.extended")
+
+
+def _retire(request: Request, aset: ApplianceSet, ordinal: int | None, now: dt.datetime) -> Answer:
+    if ordinal is not None:
+        return refused(f"one appliance is not retired by itself; make {aset.name} smaller, or replace {request.target}")
+    protect = next((c for c in aset.controls if c.kind is ControlKind.PROTECT and c.ordinal is None), None)
+    if protect is not None and (protect.until is None or now < protect.until):
+        return refused(f"{aset.name} is protected by {protect.owner} ({protect.reason}); release it first")
+    if aset.retiring_since is not None:
+        return Answer(RequestState.ACCEPTED)
+    reason = f"asked by {request.author}: {request.reason}"
+    values: dict[str, object] = {"retiring_since": now, "retired_reason": reason}
+    return Answer(RequestState.ACCEPTED, set_values=values, log_kind="set.retiring")
+
+
+def _power(request: Request, aset: ApplianceSet, living: Sequence[Member], now: dt.datetime) -> Answer:
+    wanted = POWER[request.verb]
+    changes = tuple(
+        Change(
+            tenant=member.tenant,
+            appliance=member.id,
+            expect=Expect(member.state, member.incarnation),
+            member={"wanted": wanted, "attempts": 0, "retry_at": None},
+            log=(
+                LogEntry(
+                    aset.uid, now, "appliance.wanted", f"{member.ordinal}",
+                    {"wanted": wanted.value, "author": request.author, "reason": request.reason},
+                ),
+            ),
+        )
+        for member in living
+        if member.wanted is not wanted
+    )  # fmt: skip
+    return Answer(RequestState.ACCEPTED, changes=changes)
+
+
+# --- turns and progress -----------------------------------------------------------------------------------------
+
+
+def turns(request: Request, aset: ApplianceSet, members: Sequence[Member], intents: Iterable[Intent]) -> frozenset[int]:
+    """Ordinals whose turn it is in a rolling request: so many that no more than a batch is out of service at once.
+
+    Nothing more has its turn once a member failed.
+    """
+    _, ordinal = split(request.target)
+    touched: dict[int, Intent] = {intent.appliance.ordinal: intent for intent in intents}
+    if any(intent.state in (IntentState.FAILED, IntentState.INCIDENT) for intent in touched.values()):
+        return frozenset()
+    covered = [m for m in members if ordinal in (None, m.ordinal) and m.state is not ApplianceState.RETIRED]
+    out = sum(1 for m in members if m.state not in (ApplianceState.RUNNING, ApplianceState.RETIRED))
+    out += sum(1 for m in members if m.state is ApplianceState.RUNNING and _under_way(touched.get(m.ordinal)))
+    todo = [m.ordinal for m in covered if m.ordinal not in touched and m.node_id]
+    if ordinal is not None:
+        return frozenset(todo)
+    # What is out of service already and still to be done costs nobody anything more.
+    down = [m.ordinal for m in covered if m.ordinal in todo and m.state is not ApplianceState.RUNNING]
+    room = max(0, aset.spec.healing.batch - out)
+    well = [m.ordinal for m in covered if m.ordinal in todo and m.state is ApplianceState.RUNNING]
+    return frozenset([*down[: aset.spec.healing.batch], *well[:room]])
+
+
+def _under_way(intent: Intent | None) -> bool:
+    return intent is not None and intent.state in (IntentState.RECORDED, IntentState.PERFORMED)
+
+
+def progress(request: Request, members: Sequence[Member], intents: Iterable[Intent]) -> Answer | None:
+    """Whether an accepted request has come to its end; None while it goes on."""
+    _, ordinal = split(request.target)
+    covered = [m for m in members if ordinal in (None, m.ordinal)]
+    living = [m for m in covered if m.state not in (ApplianceState.RETIRED, ApplianceState.RETIRING)]
+    if request.verb is RequestVerb.RETIRE:
+        if all(m.state is ApplianceState.RETIRED for m in covered):
+            return Answer(RequestState.DONE, f"{len(covered)} appliances have ended")
+        return None
+    if not living:
+        return Answer(RequestState.FAILED, f"{request.target} was retired before it was done")
+    asked = list(intents)
+    failed = [i for i in asked if i.state in (IntentState.FAILED, IntentState.INCIDENT)]
+    if failed:
+        return Answer(RequestState.FAILED, f"{request.verb} of {failed[0].appliance.ordinal} failed: {failed[0].error}")
+    if request.verb in POWER:
+        return _power_progress(request, living)
+    done = {i.appliance.ordinal for i in asked if i.state is IntentState.DONE}
+    if all(m.ordinal in done and m.state is ApplianceState.RUNNING for m in living):
+        return Answer(RequestState.DONE, f"{request.verb} of {len(living)} appliances done")
+    return None
+
+
+def _power_progress(request: Request, living: Sequence[Member]) -> Answer | None:
+    wanted = POWER[request.verb]
+    # Somebody asked for something else since.
+    if any(m.wanted is not wanted for m in living):
+        return Answer(RequestState.FAILED, "overtaken by a later request")
+    reached = {ApplianceState(wanted.value)}
+    if wanted is Power.SUSPENDED:
+        reached.add(ApplianceState.STOPPED)
+    if wanted is not Power.RUNNING:
+        # One that has no node is as off as can be.
+        reached.add(ApplianceState.REQUESTED)
+    if not all(m.state in reached for m in living):
+        return None
+    stopped = sum(1 for m in living if m.state is ApplianceState.STOPPED)
+    if wanted is Power.SUSPENDED and stopped:
+        return Answer(RequestState.DONE, f"{len(living)} appliances are off; {stopped} were stopped, not suspended")
+    return Answer(RequestState.DONE, f"{len(living)} appliances are {wanted}")

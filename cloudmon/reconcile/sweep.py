@@ -1,0 +1,253 @@
+"""Nodes that no row explains: orphans and duplicates of our own estate, leftovers, and wild nodes.
+
+Our own are found, metered and, where the policy says so, ended inside the destructive budget. Wild ones are counted
+and never touched.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from cloudmon.model.actions import ActionClass, Intent, IntentState, LogEntry, Origin, Verb
+from cloudmon.model.appliances import Cause, Incarnation, IncarnationState, Member
+from cloudmon.model.changes import Change, FindingEnd
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.identity import DEFAULT_TENANT, TAG_TENANT, ApplianceId, Token
+from cloudmon.model.nodes import ENDED, ENDING, Node
+from cloudmon.model.usage import Dimension, Mark, node_event
+from cloudmon.reconcile import case as cases
+from cloudmon.reconcile.picture import CloudView, Condition, Estate, Moment
+from cloudmon.reconcile.plan import Step
+
+ESTATE_CHAIN = "estate"
+
+
+def unexplained(
+    view: CloudView, estate: str, members: Iterable[Member], incarnations: Iterable[Incarnation]
+) -> Iterator[Node]:
+    """Living nodes of our estate in this view that are neither the node of a member or open incarnation, nor, where
+    that one's id is not known yet, carry its token.
+
+    Arguments:
+        view: one cloud.
+        estate: our estate's id.
+        members: those whose current incarnation is on this cloud.
+        incarnations: open ones on this cloud.
+    """
+    ids: set[str] = set()
+    tokens: set[str] = set()
+    for member in members:
+        if member.node_id:
+            ids.add(member.node_id)
+        elif member.token:
+            tokens.add(member.token)
+    for row in incarnations:
+        if row.node_id:
+            ids.add(row.node_id)
+        else:
+            tokens.add(row.token)
+    if len(ids) >= len(view.nodes) and ids.issuperset(view.nodes):
+        return
+    for node in view.nodes.values():
+        if node.estate != estate or node.id in ids or node.state in ENDED:
+            continue
+        if node.token in tokens:
+            # The first node of a token explains it; another one with the same token is a duplicate.
+            tokens.discard(node.token)
+            continue
+        yield node
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A node of ours that no row explains, and what we know of its token."""
+
+    node: Node
+    cloud: str
+    kind: FindingKind
+    message: str
+    appliance: ApplianceId
+    incarnation: int
+    tenant: str
+    commanded: bool
+    """Its end was ordered already: ending it again is part of a retirement."""
+
+    @property
+    def subject(self) -> str:
+        return f"node:{self.cloud}:{self.node.id}"
+
+
+def classify(node: Node, cloud: str, estate: Estate) -> Stray:
+    """What a node of ours is that nothing explains."""
+    token = Token.parse(node.token or "")
+    row = estate.known.get(node.token or "")
+    tenant = node.tags.get(TAG_TENANT, DEFAULT_TENANT)
+    appliance = token.appliance if token is not None else ApplianceId("", 0)
+    number = token.incarnation if token is not None else 0
+    if row is None:
+        message = f"node {node.id} on {cloud} carries our estate's tags, but no row of the store explains it"
+        return Stray(node, cloud, FindingKind.ORPHAN, message, appliance, number, tenant, commanded=False)
+    name = f"{row.set_uid}/{row.ordinal}#{row.number}"
+    if row.state in (IncarnationState.ENDED, IncarnationState.FAILED):
+        message = f"node {node.id} on {cloud} is a leftover of {name}, which has ended"
+        commanded = row.cause is Cause.COMMANDED and row.node_id in ("", node.id)
+    else:
+        message = f"node {node.id} on {cloud} is a second node of {name}"
+        commanded = False
+    return Stray(node, cloud, FindingKind.DUPLICATE, message, appliance, number, row.tenant, commanded)
+
+
+def sweep(
+    strays: Iterable[Stray], estate: Estate, moment: Moment, orphans_asked: frozenset[str]
+) -> Iterator[Change | Step]:
+    """Findings for strays, and their ends where policy or a person says so.
+
+    ``orphans_asked`` names the subjects whose end a person asked for.
+    """
+    opened = {(finding.kind, finding.subject): finding for finding in estate.findings}
+    pending = {f"node:{intent.cloud}:{intent.node_id}": intent for intent in estate.intents if intent.node_id}
+    for stray in strays:
+        # Seen first: written down and metered; acted on from the next tick.
+        if (stray.kind, stray.subject) not in opened:
+            yield _found(stray, moment)
+            continue
+        asked = stray.subject in orphans_asked
+        wanted = moment.limits.end_orphans if stray.kind is FindingKind.ORPHAN else moment.limits.end_duplicates
+        if not (wanted or asked) or stray.node.state in ENDING:
+            continue
+        intent = pending.get(stray.subject)
+        if intent is None:
+            yield _end(stray, moment, asked=asked)
+        elif _due(intent, moment):
+            yield _again(stray, intent, moment)
+
+
+def _due(intent: Intent, moment: Moment) -> bool:
+    if intent.retry_at is not None:
+        return moment.now >= intent.retry_at
+    if intent.epoch != moment.epoch:
+        return True
+    return moment.now >= intent.deadline + dt.timedelta(seconds=60)
+
+
+def _found(stray: Stray, moment: Moment) -> Change:
+    at = stray.node.created_at or moment.now
+    evidence = {
+        "token": stray.node.token or "",
+        "word": stray.node.word,
+        "location": stray.node.location,
+        "size": stray.node.size,
+    }
+    return Change(
+        tenant=stray.tenant,
+        usage=(
+            node_event(
+                tenant=stray.tenant,
+                set_uid=stray.appliance.set_uid,
+                ordinal=stray.appliance.ordinal,
+                incarnation=stray.incarnation,
+                cloud=stray.cloud,
+                node_id=stray.node.id,
+                dimension=Dimension.NODE_RUNNING,
+                mark=Mark.BEGAN,
+                at=min(at, moment.now),
+                evidence={"source": "cloud" if stray.node.created_at else "listing", "stray": stray.kind.value},
+            ),
+        ),
+        findings=(
+            Finding(stray.kind, stray.subject, stray.tenant, "warning", stray.message, evidence, moment.now),
+        ),
+        log=(
+            LogEntry(
+                ESTATE_CHAIN, moment.now, f"{stray.kind}.found", stray.subject, {"message": stray.message, **evidence}
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _end(stray: Stray, moment: Moment, *, asked: bool) -> Step:
+    origin = Origin.REQUEST if asked else Origin.WANTED if stray.commanded else Origin.OBSERVATION
+    intent = Intent(
+        id=moment.new_id(),
+        appliance=stray.appliance,
+        tenant=stray.tenant,
+        verb=Verb.TERMINATE,
+        action_class=ActionClass.RETIREMENT if stray.commanded else ActionClass.DESTRUCTIVE,
+        origin=origin,
+        incarnation=stray.incarnation,
+        token=stray.node.token or "",
+        cloud=stray.cloud,
+        node_id=stray.node.id,
+        reason=stray.message,
+        evidence={"word": stray.node.word},
+        created_at=moment.now,
+        deadline=moment.now + dt.timedelta(seconds=moment.intent_deadline_s),
+        epoch=moment.epoch,
+    )
+    entry = LogEntry(
+        ESTATE_CHAIN, moment.now, "intent.recorded", intent.id,
+        {"verb": "terminate", "cloud": stray.cloud, "node": stray.node.id, "reason": stray.message},
+    )  # fmt: skip
+    return Step(intent, Change(tenant=stray.tenant, opens_intent=intent, log=(entry,)))
+
+
+def _again(stray: Stray, intent: Intent, moment: Moment) -> Step:
+    update = cases.retried(intent, moment)
+    return Step(replace(intent, epoch=moment.epoch), Change(tenant=stray.tenant, intents=(update,)), again=True)
+
+
+def ended(
+    estate: Estate, views: Mapping[str, CloudView], strays: Mapping[str, Stray], moment: Moment
+) -> Iterator[Change]:
+    """Strays that were found earlier and are no more, or are explained now."""
+    intents = {f"node:{intent.cloud}:{intent.node_id}": intent for intent in estate.intents if intent.node_id}
+    for finding in estate.findings:
+        if finding.kind not in (FindingKind.ORPHAN, FindingKind.DUPLICATE) or finding.subject in strays:
+            continue
+        _, cloud, node_id = finding.subject.split(":", 2)
+        view = views.get(cloud)
+        if view is None or not view.healthy:
+            continue
+        condition = view.condition(node_id)
+        if condition is not Condition.GONE:
+            # It is there and a row explains it now: its usage goes on under that row.
+            if condition is not Condition.UNSEEN:
+                yield Change(tenant=finding.tenant, findings=(FindingEnd(finding.kind, finding.subject),))
+            continue
+        token = Token.parse(str(finding.evidence.get("token", "")))
+        appliance = token.appliance if token is not None else ApplianceId("", 0)
+        intent = intents.get(finding.subject)
+        yield Change(
+            tenant=finding.tenant,
+            usage=cases.ended_usage(
+                tenant=finding.tenant,
+                set_uid=appliance.set_uid,
+                ordinal=appliance.ordinal,
+                incarnation=token.incarnation if token is not None else 0,
+                cloud=cloud,
+                node_id=node_id,
+                at=view.observed_at,
+                evidence={"source": "absence"},
+            ),
+            intents=cases.close_intent(intent, IntentState.DONE, moment.now),
+            findings=(FindingEnd(finding.kind, finding.subject),),
+            log=(LogEntry(ESTATE_CHAIN, moment.now, f"{finding.kind}.ended", finding.subject, {}),),
+        )
+
+
+def wild(
+    view: CloudView, estate: str, opened: Mapping[tuple[FindingKind, str], Finding], now: dt.datetime
+) -> Change | None:
+    """One finding a cloud that counts the nodes of no estate or of another one; written when the count changes."""
+    foreign = sum(1 for node in view.nodes.values() if node.estate != estate and node.state not in ENDED)
+    subject = f"cloud:{view.cloud}"
+    found = opened.get((FindingKind.WILD, subject))
+    if foreign == (found.evidence.get("nodes", 0) if found is not None else 0):
+        return None
+    if not foreign:
+        return Change(tenant=DEFAULT_TENANT, findings=(FindingEnd(FindingKind.WILD, subject),))
+    message = f"{foreign} nodes on {view.cloud} belong to no set of this estate; they are left alone"
+    finding = Finding(FindingKind.WILD, subject, DEFAULT_TENANT, "info", message, {"nodes": foreign}, now)
+    return Change(tenant=DEFAULT_TENANT, findings=(finding,))

@@ -1,0 +1,91 @@
+"""One author's view of wanted sets, against what the store holds.
+
+A view changes and retires only sets that its author made, and one that suddenly asks for much less is held like a
+suspicious listing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cloudmon.model.findings import Finding
+from cloudmon.model.sets import ApplianceSet, SetSpec
+from cloudmon.reconcile.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A new set (uid None) or the next generation of one."""
+
+    uid: str | None
+    spec: SetSpec
+    previous: SetSpec | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a view changes."""
+
+    puts: tuple[Put, ...]
+    retire: tuple[ApplianceSet, ...]
+    held: str = ""
+    """Why what would become less waits; the rest is done. Empty when nothing is held."""
+    foreign: tuple[str, ...] = ()
+    """Sentences about sets that belong to other authors and were left alone."""
+
+
+def merge(
+    specs: Sequence[SetSpec],
+    active: Sequence[ApplianceSet],
+    last: Mapping[str, SetSpec],
+    *,
+    limits: Limits,
+    suspicion: Finding | None,
+    confirmed: bool,
+    now: dt.datetime,
+) -> Wanted:
+    """What one author's view changes.
+
+    Arguments:
+        specs: the view, whole.
+        active: sets that are not wholly retired.
+        last: by name, this author's newest generation of each active set it made: a view that says the same again
+            changes nothing, even where somebody else changed the set since.
+        limits: what counts as suddenly much less.
+        suspicion: the open finding about this author's view, or None.
+        confirmed: whether a person said that it is meant.
+        now: the instant of asking.
+    """
+    by_name = {(aset.tenant, aset.name): aset for aset in active}
+    puts: list[Put] = []
+    foreign: list[str] = []
+    lost = 0
+    for spec in specs:
+        aset = by_name.get((spec.tenant, spec.name))
+        if aset is None:
+            puts.append(Put(None, spec, None))
+        elif spec.name not in last:
+            foreign.append(f"set {spec.name} belongs to {aset.author} and is left as it is")
+        elif aset.retiring_since is not None:
+            foreign.append(f"set {spec.name} is being retired ({aset.retired_reason}); it can be made again after that")
+        elif spec != last[spec.name]:
+            puts.append(Put(aset.uid, spec, last[spec.name]))
+            lost += max(0, aset.spec.count - spec.count)
+    named = {(spec.tenant, spec.name) for spec in specs}
+    mine = [aset for aset in active if aset.name in last and aset.retiring_since is None]
+    retire = [aset for aset in mine if (aset.tenant, aset.name) not in named]
+    lost += sum(aset.spec.count for aset in retire)
+    total = sum(aset.spec.count for aset in mine)
+    # Suddenly much less, and nobody said that it is meant: what shrinks waits, what grows does not.
+    suspicious = lost >= limits.shrink_min and lost >= limits.shrink_fraction * total
+    if suspicious and not confirmed and not _outlived(suspicion, limits, now):
+        held = f"it asks for {lost} appliances fewer of {total}; confirm it, or wait {limits.shrink_grace_s} s"
+        growing = tuple(put for put in puts if put.previous is None or put.spec.count >= put.previous.count)
+        return Wanted(growing, (), held, tuple(foreign))
+    return Wanted(tuple(puts), tuple(retire), "", tuple(foreign))
+
+
+def _outlived(suspicion: Finding | None, limits: Limits, now: dt.datetime) -> bool:
+    return suspicion is not None and now >= suspicion.opened_at + dt.timedelta(seconds=limits.shrink_grace_s)
