@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import cast
 
+from pydantic import BaseModel
+
 from cloudmon.errors import SettingsError
 from cloudmon.provider import ProviderFactory
 
@@ -37,9 +39,17 @@ def provider(name: str) -> ProviderFactory:
         raise SettingsError(
             f"provider {name!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}", value=name
         ) from error
-    if not callable(found) or not isinstance(getattr(found, "settings_model", None), type):
+    if not callable(found) or not hasattr(found, "settings_model"):
         raise SettingsError(f"{point.value} is installed as provider {name!r} and is none", value=name)
     return cast("ProviderFactory", found)
+
+
+def settings_model(name: str) -> type[BaseModel]:
+    """The model of one provider's ``[clouds.<name>.options]``. Errors as :func:`provider`."""
+    found = provider(name).settings_model
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise SettingsError(f"the settings_model of provider {name!r} is no pydantic model", value=name)
+    return found
 
 
 def nearest(word: str, known: Mapping[str, object] | list[str] | tuple[str, ...]) -> str:

@@ -45,6 +45,10 @@ def read(path: Path) -> tuple[Settings | None, list[SettingsError], sources.File
 
     faults: list[SettingsError] = []
     settings = None
+    for key in [
+        key for key in table if key.startswith("_")
+    ]:  # pydantic-settings would take these for its own arguments
+        faults.append(source.problem((key,), "is an unknown key", value=table.pop(key)))
     try:
         settings = Settings(**table)
     except ValidationError as error:

@@ -31,13 +31,13 @@ def checked(
             faults.append(source.problem(key, "must be a table", value=given))
             continue
         try:
-            model = plugins.provider(cloud["provider"]).settings_model
+            model = plugins.settings_model(cloud["provider"])
         except SettingsError as error:
             fault = _of_provider(name, cloud["provider"], error, source)
             faults.append(fault)
             continue
         try:
-            found[name] = model(**_with_files(model, given, folder, key, source, files))
+            found[name] = model.model_validate(_with_files(model, given, folder, key, source, files))
         except ValidationError as error:
             faults += sentences.of_validation(error, model, source, under=key)
         except SettingsError as error:

@@ -86,7 +86,7 @@ def of_toml(file: str, text: str, error: tomllib.TOMLDecodeError) -> SettingsErr
     else:
         lines = text.split("\n")
         place = f"line {len(lines)}, column {len(lines[-1]) + 1}"
-        what = re.sub(r"\s*\(at end of document\)$", " before its end", what)
+        what = re.sub(r"\s*\(at end of document\)$", ", and the file ends there", what)
     return SettingsError(f"{file}: no valid TOML at {place}: {what[:1].lower()}{what[1:]}.", file=file)
 
 

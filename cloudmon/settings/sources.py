@@ -79,6 +79,7 @@ def environment(model: type[BaseSettings], file: Table) -> tuple[Table, dict[Key
     except UnreadableVariable as error:
         # The variable's text stays out of the sentence: nobody knows yet whether it is a secret.
         raise SettingsError(f"environment: {error}; tables and lists are written as JSON there.") from error
+    _as_written(table, source.env_vars)
     for group in NAMED:
         if isinstance(table.get(group), dict):
             table[group] = {_name(name, file.get(group)): value for name, value in table[group].items()}
@@ -102,6 +103,20 @@ def secret(path: Path, key: Key, source: Source, files: Files) -> str:
         raise source.problem(key, f"cannot be read: {error.strerror or error}", value=str(path)) from error
     except UnicodeDecodeError as error:
         raise source.problem(key, "is no UTF-8 text", value=str(path)) from error
+
+
+def _as_written(table: Table, variables: Mapping[str, str | None]) -> None:
+    """Provider options are text until the provider's model reads them: a password of digits must not become a
+    number."""
+    clouds = table.get("clouds")
+    for name, cloud in clouds.items() if isinstance(clouds, dict) else ():
+        options = cloud.get("options") if isinstance(cloud, dict) else None
+        if not isinstance(options, dict):
+            continue
+        for option, value in options.items():
+            text = variables.get(f"{PREFIX}clouds{DELIMITER}{name}{DELIMITER}options{DELIMITER}{option}".lower())
+            if text is not None and not isinstance(value, dict | list):
+                options[option] = text
 
 
 def _name(name: str, group: object) -> str:
