@@ -61,7 +61,7 @@ def read(path: Path) -> tuple[Settings | None, list[SettingsError], sources.File
     return _anchored(settings, path.parent, checked, source, files, faults), faults, files
 
 
-def _anchored(  # noqa: PLR0913 - all that one reading knows
+def _anchored(
     settings: Settings,
     folder: Path,
     checked: dict[str, Any],

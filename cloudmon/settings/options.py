@@ -54,7 +54,7 @@ def _of_provider(cloud: str, provider: str, error: SettingsError, source: Source
     )
 
 
-def _with_files(  # noqa: PLR0913 - all that one reading knows
+def _with_files(
     model: type[BaseModel], given: dict[str, Any], folder: Path, key: Key, source: Source, files: sources.Files
 ) -> dict[str, Any]:
     """``given`` with each ``x_file`` replaced by ``x`` and the file's content, where the model knows ``x`` and no
