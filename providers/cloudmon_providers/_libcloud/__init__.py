@@ -1,0 +1,13 @@
+"""The shared adapter: any libcloud compute driver as a provider.
+
+A provider subclasses :class:`LibcloudProvider`, says in a :class:`Dialect` what its cloud calls things, and writes the
+few lines that connect and create. Errors are translated in ``errors``, nodes are read in ``nodes``, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from cloudmon_providers._libcloud.adapter import LibcloudProvider
+from cloudmon_providers._libcloud.dialect import Dialect
+from cloudmon_providers._libcloud.errors import translating
+
+__all__ = ["Dialect", "LibcloudProvider", "translating"]
