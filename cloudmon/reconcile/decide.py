@@ -175,8 +175,11 @@ def _pursue(case: Case, market: Market) -> Decision:
     # Accepted, and its effect has time to show itself.
     if intent.state is IntentState.PERFORMED and case.now < intent.created_at + cases.seconds(healing.verify_s):
         return Waiting(case.subject, f"{intent.verb} was accepted and is not seen yet", None)
-    if intent.state is IntentState.RECORDED and case.now < intent.deadline and intent.epoch == case.moment.epoch:
-        return Waiting(case.subject, f"{intent.verb} is on its way", intent.deadline)
+    if intent.id in case.moment.in_flight:
+        return Waiting(case.subject, f"{intent.verb} is on its way", None)
+    # Writing tags twice does no harm.
+    if intent.verb is Verb.ADOPT and intent.state is IntentState.RECORDED:
+        return launch.once_more(case, None)
     # Whether it was performed nobody knows, or it showed no effect: give it up and look at the appliance anew.
     reason = (
         "accepted, but showed no effect"
@@ -198,6 +201,8 @@ def _pursue(case: Case, market: Market) -> Decision:
 
 def _asked(case: Case, request: Request) -> Decision:
     member = case.member
+    if not member.node_id:
+        return Waiting(case.subject, f"has no node to {request.verb}", None)
     if case.view is None or not case.view.healthy:
         return Waiting(case.subject, f"cloud {member.cloud} is not seen", None)
     why = f"asked by {request.author}: {request.reason}"

@@ -68,9 +68,8 @@ def pursue(ending: Ending) -> Step | Change | Waiting | None:
     if intent.retry_at is not None and now < intent.retry_at:
         return Waiting(ending.subject, f"its termination is tried again: {intent.error}", intent.retry_at)
     # On its way by this very process.
-    if intent.state is IntentState.RECORDED and intent.retry_at is None and intent.epoch == ending.moment.epoch:
-        if now < intent.deadline:
-            return Waiting(ending.subject, "its termination is on its way", intent.deadline)
+    if intent.id in ending.moment.in_flight:
+        return Waiting(ending.subject, "its termination is on its way", None)
     # Accepted, and clouds take their time; leaving is a good sign.
     patience = RETRY_S * 2 ** min(intent.attempts, 6)
     if intent.state is IntentState.PERFORMED and row.last_call_at is not None:

@@ -143,14 +143,21 @@ def pursue(case: Case, market: Market) -> Step | Change | Waiting:
     if intent.state is IntentState.PERFORMED:
         return Waiting(case.subject, "was launched and has not been seen running", None)
     # Its call may still be in flight in this very process.
-    if case.now < intent.deadline and intent.epoch == case.moment.epoch and intent.retry_at is None:
-        return Waiting(case.subject, "its launch is on its way", intent.deadline)
+    if intent.id in case.moment.in_flight:
+        return Waiting(case.subject, "its launch is on its way", None)
     # No answer for too long: leave this incarnation to ``endings`` and open another.
     if case.now >= intent.created_at + cases.seconds(case.aset.spec.template.boot_timeout_s):
         return _abandon(case, intent)
     offer = market.by_key.get(intent.offer)
     if offer is None:
         return _abandon(case, intent)
+    return once_more(case, offer)
+
+
+def once_more(case: Case, offer: Offer | None) -> Step:
+    """The open intent again, with the same token and the same parameters."""
+    intent, member = case.intent, case.member
+    assert intent is not None  # noqa: S101  # the caller looked
     return Step(
         intent,
         Change(

@@ -134,6 +134,8 @@ class Moment:
     new_id: Callable[[], str]
     intent_deadline_s: float
     """Seconds after which an intent that was not begun is not performed any more."""
+    in_flight: frozenset[str] = frozenset()
+    """Ids of intents whose call this very process has begun and not come back from."""
 
 
 def by_appliance(intents: Sequence[Intent]) -> dict[tuple[ApplianceId, int], Intent]:

@@ -120,6 +120,25 @@ def plan(
     return found
 
 
+def facts(estate: Estate, views: Mapping[str, CloudView], moment: Moment) -> list[Change]:
+    """What these views change in the table, and nothing that follows from it: for views of the past."""
+    index = _index(estate)
+    found: list[Change] = []
+    for member in estate.members:
+        view, aset = views.get(member.cloud), estate.sets.get(member.set_uid)
+        if view is None or aset is None:
+            continue
+        change = settle.settle(_case(member, aset, view, _node(member, view), index, moment))
+        if change is not None:
+            found.append(change)
+    for row in estate.incarnations:
+        if row.state is IncarnationState.ENDING and row.cloud in views:
+            due = endings.pursue(_ending(row, estate, views, index, moment))
+            if isinstance(due, Change):
+                found.append(due)
+    return found
+
+
 def _index(estate: Estate) -> _Index:
     index = _Index(intents=by_appliance(estate.intents))
     by_cloud, by_set = index.by_cloud, index.by_set
@@ -234,13 +253,11 @@ def _members(
                 continue
             view = views.get(cloud)
             node = view.nodes.get(node_id) if view is not None else None
-            if node is not None and node.token is not None and node.token != token:
-                # The cloud gave a known id to somebody else's node.
-                node = None
             if (
                 node is not None
                 and state is running
                 and node.state is well
+                and (node.token == token or node.token is None)
                 and wanted is wanted_running
                 and not rung
                 and calm
@@ -248,7 +265,7 @@ def _members(
                 and (uid, ordinal) not in busy
             ):
                 continue
-            case = _case(member, aset, view, node, index, moment)
+            case = _case(member, aset, view, _node(member, view), index, moment)
             change = settle.settle(case)
             if change is not None:
                 found.changes.append(change)
@@ -260,6 +277,14 @@ def _members(
                 found,
                 decided,
             )
+
+
+def _node(member: Member, view: CloudView | None) -> Node | None:
+    """The member's node in this view, unless the cloud gave its id to somebody else's."""
+    node = view.nodes.get(member.node_id) if view is not None else None
+    if node is not None and node.token is not None and node.token != member.token:
+        return None
+    return node
 
 
 def _case(
@@ -311,21 +336,22 @@ def _endings(
     for row in estate.incarnations:
         if row.state is not IncarnationState.ENDING:
             continue
-        view = views.get(row.cloud)
-        node = None
-        condition = Condition.UNKNOWN
-        if view is not None and row.node_id:
-            node, condition = view.nodes.get(row.node_id), view.condition(row.node_id)
-        elif view is not None:
-            node = _by_token(row.token, view)
-            condition = CONDITION_OF[node.state] if node is not None else _unseen(view)
-        aset = estate.sets.get(row.set_uid)
-        appliance = ApplianceId(row.set_uid, row.ordinal)
-        name = aset.name if aset is not None else row.set_uid
-        ending = Ending(
-            row, name, view, node, condition, index.intents.get((appliance, row.number)), moment, index.findings
-        )
-        _file(endings.pursue(ending), found, decided)
+        _file(endings.pursue(_ending(row, estate, views, index, moment)), found, decided)
+
+
+def _ending(row: Incarnation, estate: Estate, views: Mapping[str, CloudView], index: _Index, moment: Moment) -> Ending:
+    view = views.get(row.cloud)
+    node = None
+    condition = Condition.UNKNOWN
+    if view is not None and row.node_id:
+        node, condition = view.nodes.get(row.node_id), view.condition(row.node_id)
+    elif view is not None:
+        node = _by_token(row.token, view)
+        condition = CONDITION_OF[node.state] if node is not None else _unseen(view)
+    aset = estate.sets.get(row.set_uid)
+    name = aset.name if aset is not None else row.set_uid
+    intent = index.intents.get((ApplianceId(row.set_uid, row.ordinal), row.number))
+    return Ending(row, name, view, node, condition, intent, moment, index.findings)
 
 
 def _strays(

@@ -268,12 +268,12 @@ def _begin(case: Case, kind: TimerKind) -> Change | None:
 
 def _confirmed(case: Case) -> bool:
     """Whether what is seen confirms the open intent. A view is always younger than the intents that are open when it
-    is settled, so an effect that is plain to see is enough; a reboot leaves none, and is believed only when the cloud
-    said that it took the order."""
+    is settled, so an effect that is plain to see is enough; a reboot and an adoption leave none, and are believed only when the
+    cloud said that it took the order."""
     intent = case.intent
     if intent is None or case.condition not in _CONFIRMS.get(intent.verb, frozenset()):
         return False
-    return intent.verb is not Verb.REBOOT or intent.state is IntentState.PERFORMED
+    return intent.verb not in (Verb.REBOOT, Verb.ADOPT) or intent.state is IntentState.PERFORMED
 
 
 def _confirm(case: Case) -> Change | None:

@@ -125,11 +125,11 @@ def sweep(
 
 
 def _due(intent: Intent, moment: Moment) -> bool:
+    if intent.id in moment.in_flight:
+        return False
     if intent.retry_at is not None:
         return moment.now >= intent.retry_at
-    if intent.epoch != moment.epoch:
-        return True
-    return moment.now >= intent.deadline + dt.timedelta(seconds=60)
+    return intent.state is IntentState.RECORDED or moment.now >= intent.deadline
 
 
 def _found(stray: Stray, moment: Moment) -> Change:
