@@ -64,6 +64,12 @@ class Lease:
     effective end is computed once, when the set is first put, so that reading a file again never moves it. None:
     ``end`` counts."""
 
+    def ends(self, admitted_at: dt.datetime) -> dt.datetime | None:
+        """The effective end of a set first admitted at that instant, extensions aside."""
+        if self.end is not None or self.duration_s is None:
+            return self.end
+        return (self.start or admitted_at) + dt.timedelta(seconds=self.duration_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Healing:
