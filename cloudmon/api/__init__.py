@@ -1,0 +1,1 @@
+"""The one ASGI app: health first, later the channel, the API and its pages."""
