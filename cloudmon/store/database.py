@@ -1,0 +1,239 @@
+"""One database, its transactions, and what happens when it does not answer.
+
+A verb hands over a function of a connection. It runs in one transaction; when the database was merely busy, or the
+connection broke before the commit, the whole function runs again, a bounded number of times. So such a function
+changes nothing but the database. All exceptions that leave here are of :mod:`cloudmon.errors`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from cloudmon import clock, faultpoints
+from cloudmon.errors import StoreError, StoreUnavailable
+from cloudmon.store import faults
+from cloudmon.store.columns import SQLITE, instant_reader
+
+T = TypeVar("T")
+
+TRIES = 5
+FIRST_PAUSE_S = 0.05
+BUSY_TIMEOUT_MS = 1_000
+STREAM_ROWS = 2_000
+_WRITING = "cloudmon_writing"
+_MASKED = "***"
+
+
+def pause(seconds: float) -> None:
+    """Let real time pass between two tries."""
+    clock.SystemClock().wait(threading.Event(), seconds)
+
+
+class Database:
+    """Transactions over one engine. Safe to share between threads."""
+
+    def __init__(self, engine: Engine, *, url_shown: str, path: Path | None, paused: Callable[[float], None]) -> None:
+        self.engine = engine
+        self.url_shown = url_shown
+        self.path = path
+        self.dialect = engine.dialect.name
+        self.is_sqlite = self.dialect == SQLITE
+        self.in_memory = self.is_sqlite and path is None
+        self.instant: Callable[[Any], Any] = instant_reader(self.dialect)
+        self._paused = paused
+        # SQLite has one writer: waiting for it here costs nothing, waiting in its busy handler costs sleeps. The
+        # one connection of a store in memory carries one transaction at a time, readers' included.
+        self._writers = threading.RLock() if self.is_sqlite else contextlib.nullcontext()
+        self._readers = self._writers if self.in_memory else contextlib.nullcontext()
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one transaction that may write, and commit it.
+
+        Raises StoreUnavailable or StoreError; then nothing was written, except where the message says that the answer
+        to the commit was lost.
+        """
+        return self._tried(lambda: self._write_once(work))
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one transaction that reads one state of the store."""
+        return self._tried(lambda: self._read_once(work))
+
+    def _tried(self, once: Callable[[], T]) -> T:
+        wait_s = FIRST_PAUSE_S
+        for left in range(TRIES - 1, -1, -1):
+            try:
+                return once()
+            except (SQLAlchemyError, sqlite3.Error) as error:
+                fault = faults.of(error)
+                if not (fault.again and left):
+                    raise fault.error from error
+            self._paused(wait_s)
+            wait_s *= 2
+        raise AssertionError("unreachable")
+
+    def _write_once(self, work: Callable[[Connection], T]) -> T:
+        with self._writers, self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection = connection.execution_options(**{_WRITING: True})
+            transaction = connection.begin()
+            try:
+                result = work(connection)
+                faultpoints.reached("store.before-commit")
+            except BaseException:
+                _take_back(transaction)
+                raise
+            self._commit(transaction)
+        faultpoints.reached("store.after-commit")
+        return result
+
+    def _commit(self, transaction: sa.RootTransaction) -> None:
+        try:
+            transaction.commit()
+        except SQLAlchemyError as error:
+            _take_back(transaction)
+            fault = faults.of(error)
+            if not self.is_sqlite and fault.again and getattr(error, "connection_invalidated", False):
+                # Running it again could do it twice; whoever called looks at the store anew.
+                raise StoreUnavailable(
+                    "the connection to the store was lost during a commit; it may or may not have been written"
+                ) from error
+            raise
+
+    def _read_once(self, work: Callable[[Connection], T]) -> T:
+        with self._readers, self.engine.connect() as connection:
+            if not self.is_sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            transaction = connection.begin()
+            try:
+                return work(connection)
+            finally:
+                _take_back(transaction)
+
+    def raw(self, statement: sa.Select[Any]) -> list[Any]:
+        """All rows as the driver gives them: no conversion, no Row objects. For the hot reads."""
+
+        def work(connection: Connection) -> list[Any]:
+            cursor: Any = connection.execute(statement).cursor
+            rows: list[Any] = cursor.fetchall()
+            return rows
+
+        return self.read(work)
+
+    def stream(self, statement: sa.Select[Any]) -> Iterator[Any]:
+        """Rows as the driver gives them, in constant memory: from one state of the store, a batch at a time.
+
+        A store in memory hands over all rows at once: its one connection cannot wait for a slow reader.
+        """
+        if self.in_memory:
+            yield from self.raw(statement)
+            return
+        try:
+            with self.engine.connect() as connection:
+                connection = connection.execution_options(stream_results=True, max_row_buffer=STREAM_ROWS)
+                cursor: Any = connection.execute(statement).cursor
+                while batch := cursor.fetchmany(STREAM_ROWS):
+                    yield from batch
+        except SQLAlchemyError as error:
+            raise faults.of(error).error from error
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _take_back(transaction: sa.RootTransaction) -> None:
+    # A lost connection cannot be told to roll back; the server does it by itself.
+    with contextlib.suppress(SQLAlchemyError):
+        transaction.rollback()
+
+
+# --- connecting -------------------------------------------------------------------------------------------------
+
+
+def connect(url: str, *, paused: Callable[[float], None] = pause) -> Database:
+    """The database at ``url``; nothing is asked of it yet, only the folder of a SQLite file must exist.
+
+    Raises StoreError for a URL that names no database of ours, without repeating it.
+    """
+    if url == "memory":
+        engine = sa.create_engine(
+            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}, hide_parameters=True
+        )
+        _prepare_sqlite(engine, durable=False)
+        return Database(engine, url_shown="memory", path=None, paused=paused)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError('the store\'s URL is none: "memory", "sqlite:///…" or "postgresql://…"') from None
+    if parsed.get_backend_name() == SQLITE:
+        return _sqlite_file(parsed, paused)
+    if parsed.get_backend_name() in ("postgresql", "postgres"):
+        return _postgresql(parsed, paused)
+    raise StoreError(f'a store is "memory", "sqlite:///…" or "postgresql://…", not {parsed.get_backend_name()}')
+
+
+def _sqlite_file(url: URL, paused: Callable[[float], None]) -> Database:
+    if not url.database or url.database == ":memory:":
+        raise StoreError('a SQLite store needs a path; a store in memory is called "memory"')
+    path = Path(url.database)
+    if not path.parent.is_dir():
+        raise StoreUnavailable(f"the folder of the store does not exist: {path.parent}")
+    engine = sa.create_engine(
+        URL.create("sqlite", database=str(path)),
+        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        pool_size=8,
+        max_overflow=32,
+        hide_parameters=True,
+    )
+    _prepare_sqlite(engine, durable=True)
+    return Database(engine, url_shown=f"sqlite:///{path}", path=path, paused=paused)
+
+
+def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def prepare(driver: sqlite3.Connection, _: object) -> None:
+        # The driver's own idea of when a transaction begins is switched off; "begin" below decides.
+        driver.isolation_level = None
+        driver.execute("PRAGMA foreign_keys=ON")
+        driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        if durable:
+            driver.execute("PRAGMA journal_mode=WAL")
+            driver.execute("PRAGMA synchronous=FULL")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A reader that turns writer can lose its turn half-way; a writer says so at once.
+        immediate = connection.get_execution_options().get(_WRITING)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _postgresql(url: URL, paused: Callable[[float], None]) -> Database:
+    engine = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        connect_args={
+            "options": "-c timezone=UTC -c lock_timeout=10000",
+            "connect_timeout": 5,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "application_name": "cloudmon",
+        },
+        pool_size=8,
+        max_overflow=32,
+        pool_timeout=10,
+        hide_parameters=True,
+    )
+    secretless = url.set(
+        password=_MASKED if url.password else None,
+        query={key: _MASKED if "pass" in key.lower() else value for key, value in url.query.items()},
+    )
+    return Database(engine, url_shown=secretless.render_as_string(hide_password=False), path=None, paused=paused)

@@ -1,0 +1,35 @@
+"""Reads detected conditions; they open and end with the changes that the ledger writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from cloudmon.model.findings import Finding
+from cloudmon.model.tenants import Scope
+from cloudmon.store.database import Database
+from cloudmon.store.scoping import covered
+from cloudmon.store.tables import findings
+
+_ROW = sa.select(*(findings.c[name] for name in Finding.__dataclass_fields__))
+
+
+class Findings:
+    """What was detected and stays open until it ends."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(self, scope: Scope) -> list[Finding]:
+        """Those that have not ended, oldest first."""
+        return self._where(scope, sa.text("findings.ended_at IS NULL"))
+
+    def of(self, scope: Scope, subject: str) -> list[Finding]:
+        """Every finding of a subject, ended ones included, oldest first."""
+        return self._where(scope, findings.c.subject == subject)
+
+    def _where(self, scope: Scope, *conditions: Any) -> list[Finding]:
+        statement = _ROW.where(*conditions, *covered(scope, findings.c.tenant))
+        statement = statement.order_by(findings.c.opened_at, findings.c.id)
+        return self._database.read(lambda connection: [Finding(*row) for row in connection.execute(statement)])

@@ -1,0 +1,152 @@
+"""Transactions of the monitor that owns the estate: fenced first, logged last, anchored after the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from cloudmon.errors import Fenced, StoreError
+from cloudmon.model.actions import LogEntry
+from cloudmon.store import chain as chains
+from cloudmon.store.anchors import Anchors
+from cloudmon.store.chain import Head, SignedRow
+from cloudmon.store.columns import canonical, shown
+from cloudmon.store.database import Database
+from cloudmon.store.tables import action_log, estates, log_heads
+
+T = TypeVar("T")
+
+WRONG_KEY = "the key is not the one this log was written with"
+
+_HEADS_OF = sa.select(log_heads.c.chain, log_heads.c.seq, log_heads.c.mac).where(
+    log_heads.c.chain.in_(sa.bindparam("chains", expanding=True))
+)
+_HEAD_OF = sa.select(log_heads.c.seq, log_heads.c.mac).where(log_heads.c.chain == sa.bindparam("wanted_chain"))
+_ESTATE = sa.select(estates.c.epoch, estates.c.key_check, estates.c.id).with_for_update()
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Who owns the estate: passed with every write, and fenced out by a newer epoch."""
+
+    monitor_id: str
+    epoch: int
+
+
+class Writing:
+    """One such transaction while it runs."""
+
+    def __init__(self, connection: Connection, epoch: int, is_sqlite: bool) -> None:
+        self.connection = connection
+        self.epoch = epoch
+        self.heads: dict[str, Head] = {}
+        self._insert = sqlite.insert if is_sqlite else postgresql.insert
+        self._entries: list[tuple[str, LogEntry]] = []
+
+    def insert(self, table: sa.Table) -> Any:
+        """An INSERT that knows ON CONFLICT, in the database's own words."""
+        return self._insert(table)
+
+    def log(self, tenant: str, entry: LogEntry | None) -> None:
+        """Put an entry at the end of its chain, when the transaction ends; None is none."""
+        if entry is not None:
+            self._entries.append((tenant, entry))
+
+    def sign(self, key: bytes) -> None:
+        """Chain and write what was logged."""
+        if not self._entries:
+            return
+        self.heads = self._heads({entry.chain for _, entry in self._entries})
+        rows = [self._chained(key, tenant, entry) for tenant, entry in self._entries]
+        self._entries = []
+        self.connection.execute(sa.insert(action_log), rows)
+        upsert = self.insert(log_heads)
+        upsert = upsert.on_conflict_do_update(
+            index_elements=["chain"], set_={"seq": upsert.excluded.seq, "mac": upsert.excluded.mac}
+        )
+        self.connection.execute(
+            upsert, [{"chain": name, "seq": head.seq, "mac": head.mac} for name, head in self.heads.items()]
+        )
+
+    def _heads(self, names: set[str]) -> dict[str, Head]:
+        if len(names) == 1:  # the common case, in a statement that is compiled once
+            (name,) = names
+            row = self.connection.execute(_HEAD_OF, {"wanted_chain": name}).one_or_none()
+            return {} if row is None else {name: Head(*row)}
+        rows = self.connection.execute(_HEADS_OF, {"chains": sorted(names)})
+        return {name: Head(seq, mac) for name, seq, mac in rows}
+
+    def _chained(self, key: bytes, tenant: str, entry: LogEntry) -> dict[str, Any]:
+        before = self.heads.get(entry.chain, chains.NO_HEAD)
+        row = SignedRow(
+            chain=entry.chain,
+            seq=before.seq + 1,
+            tenant=tenant,
+            at=shown(entry.at),
+            kind=entry.kind,
+            subject=entry.subject,
+            body=canonical(entry.body),
+            epoch=self.epoch,
+            previous=before.mac,
+            mac="",
+        )
+        mac = chains.sign(key, row)
+        self.heads[entry.chain] = Head(row.seq, mac)
+        return {**row._asdict(), "at": entry.at, "mac": mac}
+
+
+class Owned:
+    """Runs such transactions."""
+
+    def __init__(self, database: Database, key: bytes, anchors: Anchors | None) -> None:
+        self.database = database
+        self._key = key
+        self._anchors = anchors
+
+    def write(self, owner: Ownership, work: Callable[[Writing], T]) -> T:
+        """Run ``work`` in one transaction, if ``owner`` is still the newest.
+
+        Raises Fenced, before anything else is looked at, when a newer monitor owns the estate.
+        """
+
+        def fenced(writing: Writing, epoch: int) -> T:
+            if epoch != owner.epoch:
+                raise Fenced(f"a newer monitor owns the estate (epoch {epoch}, ours is {owner.epoch}); nothing written")
+            return work(writing)
+
+        return self._write(fenced)
+
+    def take_over(self, work: Callable[[Writing], T]) -> T:
+        """Run ``work`` as the beginning of a new epoch."""
+
+        def begun(writing: Writing, epoch: int) -> T:
+            writing.epoch = epoch + 1
+            writing.connection.execute(sa.update(estates).values(epoch=epoch + 1))
+            return work(writing)
+
+        return self._write(begun)
+
+    def _write(self, work: Callable[[Writing, int], T]) -> T:
+        heads: dict[str, Head] = {}
+
+        def once(connection: Connection) -> T:
+            # The row's lock makes the owner's transactions follow each other on PostgreSQL, as SQLite's do anyway.
+            epoch, check, estate = connection.execute(_ESTATE).one()
+            writing = Writing(connection, epoch, self.database.is_sqlite)
+            result = work(writing, epoch)
+            if writing._entries and check != chains.key_check(self._key, estate):
+                raise StoreError(f"{WRONG_KEY}; nothing written")
+            writing.sign(self._key)
+            heads.clear()
+            heads.update(writing.heads)
+            return result
+
+        result = self.database.write(once)
+        if heads and self._anchors is not None:
+            self._anchors.write(heads)
+        return result

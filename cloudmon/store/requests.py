@@ -1,0 +1,107 @@
+"""What people and programs ask a running service for. Anyone may add one; only the owner moves it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from cloudmon.model.actions import LogEntry
+from cloudmon.model.changes import Change
+from cloudmon.model.requests import Request, RequestState
+from cloudmon.model.tenants import Scope
+from cloudmon.store import ledger
+from cloudmon.store.database import Database
+from cloudmon.store.owned import Owned, Ownership, Writing
+from cloudmon.store.scoping import covered
+from cloudmon.store.tables import requests
+
+ENDS = frozenset((RequestState.DONE, RequestState.REFUSED, RequestState.FAILED))
+
+_FIELDS = tuple(Request.__dataclass_fields__)
+_ROW = sa.select(*(requests.c[name] for name in _FIELDS))
+# Written out, so that the partial index over these states serves it.
+_OPEN = sa.text("requests.state IN ('pending', 'accepted')")
+
+
+class _NotMoved(Exception):  # noqa: N818  # no error: it only takes the transaction back
+    """Takes the transaction back."""
+
+
+class Requests:
+    """Wishes and what came of them."""
+
+    def __init__(self, database: Database, owned: Owned) -> None:
+        self._database = database
+        self._owned = owned
+
+    def add(self, request: Request) -> None:
+        """Write a request; the same id again changes nothing."""
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        values = {name: getattr(request, name) for name in _FIELDS}
+        statement: Any = insert(requests).on_conflict_do_nothing(index_elements=["id"])
+
+        def work(connection: Connection) -> None:
+            connection.execute(statement, [values])
+
+        self._database.write(work)
+
+    def pending(self, scope: Scope) -> list[Request]:
+        """Those nobody has looked at yet, oldest first."""
+        return self._where(scope, _OPEN, requests.c.state == RequestState.PENDING)
+
+    def open(self, scope: Scope) -> list[Request]:
+        """Those pending or accepted, oldest first."""
+        return self._where(scope, _OPEN)
+
+    def get(self, scope: Scope, request_id: str) -> Request | None:
+        """The request of that id, or None."""
+        found = self._where(scope, requests.c.id == request_id)
+        return found[0] if found else None
+
+    def recent(self, scope: Scope, since: dt.datetime) -> list[Request]:
+        """All made at ``since`` or later, oldest first."""
+        return self._where(scope, requests.c.created_at >= since)
+
+    def move(  # noqa: PLR0913  # a move with all that belongs to it
+        self,
+        owner: Ownership,
+        request_id: str,
+        expected: RequestState,
+        state: RequestState,
+        *,
+        now: dt.datetime,
+        outcome: str = "",
+        log: LogEntry | None = None,
+        changes: Sequence[Change] = (),
+    ) -> bool:
+        """Move a request that is in ``expected`` to ``state``, with everything that belongs to the move.
+
+        All or nothing: False, and nothing written, when it is not in ``expected`` or one of ``changes`` does not hold.
+        """
+
+        def work(writing: Writing) -> bool:
+            row = requests.c
+            values: dict[str, Any] = {"state": state, "outcome": outcome}
+            if state in ENDS:
+                values["ended_at"] = now
+            statement = sa.update(requests).where(row.id == request_id, row.state == expected).values(**values)
+            tenant = writing.connection.execute(statement.returning(row.tenant)).scalar_one_or_none()
+            if tenant is None or not all(ledger.apply(writing, changes, now=now)):
+                raise _NotMoved
+            writing.log(tenant, log)
+            return True
+
+        try:
+            return self._owned.write(owner, work)
+        except _NotMoved:
+            return False
+
+    def _where(self, scope: Scope, *conditions: Any) -> list[Request]:
+        statement = _ROW.where(*conditions, *covered(scope, requests.c.tenant))
+        statement = statement.order_by(requests.c.created_at, requests.c.id)
+        return self._database.read(lambda connection: [Request(*row) for row in connection.execute(statement)])

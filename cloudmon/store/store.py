@@ -1,0 +1,109 @@
+"""The store as a whole: opening, verbs by group, the lock, closing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from cloudmon import clock
+from cloudmon.model import identity
+from cloudmon.store import database as databases
+from cloudmon.store import locks, schema
+from cloudmon.store.actionlog import ActionLog
+from cloudmon.store.anchors import Anchors
+from cloudmon.store.controls import Controls
+from cloudmon.store.database import Database
+from cloudmon.store.findings import Findings
+from cloudmon.store.incarnations import Incarnations
+from cloudmon.store.intents import Intents
+from cloudmon.store.ledger import Ledger
+from cloudmon.store.locks import Lock
+from cloudmon.store.members import Members
+from cloudmon.store.monitors import Monitors
+from cloudmon.store.offers import Offers, Placements
+from cloudmon.store.owned import Owned
+from cloudmon.store.requests import Requests
+from cloudmon.store.sets import Sets
+from cloudmon.store.spans import Spans
+from cloudmon.store.timers import Timers
+from cloudmon.store.usage import Usage
+from cloudmon.store.verification import Verifier
+
+
+class Store:
+    """The memory outside the cloud. Verbs, not a query builder; safe to share between threads.
+
+    Reads take a scope first and never return another tenant's rows. Writes that belong to the monitor take its
+    ownership first and raise Fenced when a newer one owns the estate. Everything raises StoreUnavailable when the
+    database does not answer, is locked for too long, or full.
+    """
+
+    def __init__(
+        self, database: Database, estate: str, *, log_key: bytes, anchors: Anchors | None, new_uid: Callable[[], str]
+    ) -> None:
+        owned = Owned(database, log_key, anchors)
+        self.estate = estate
+        self.url_shown = database.url_shown
+        self.anchors = anchors
+        self.sets = Sets(database, owned, new_uid)
+        self.members = Members(database)
+        self.incarnations = Incarnations(database)
+        self.ledger = Ledger(owned)
+        self.intents = Intents(database)
+        self.log = ActionLog(database, Verifier(database, log_key, anchors))
+        self.usage = Usage(database, owned)
+        self.spans = Spans(database, owned)
+        self.requests = Requests(database, owned)
+        self.controls = Controls(database, owned)
+        self.offers = Offers(database)
+        self.findings = Findings(database)
+        self.timers = Timers(database)
+        self.monitors = Monitors(database, owned, new_uid)
+        self.placements = Placements(database, owned)
+        self._database = database
+
+    def lock(self, now: dt.datetime | None = None) -> AbstractContextManager[Lock]:
+        """Be this store's only monitor for the length of the block; the lock says whether it is still ``held()``.
+
+        ``now`` is only shown to others who try; None means the machine's. Raises MonitorAlreadyRuns.
+        """
+        return locks.lock(self._database, self.estate, now or clock.SystemClock().now())
+
+    def close(self) -> None:
+        """Close all connections; a store in memory is gone."""
+        self._database.close()
+
+
+def open_store(  # noqa: PLR0913  # what a store is made of
+    url: str,
+    *,
+    log_key: bytes,
+    anchor_dir: Path | None,
+    now: dt.datetime,
+    upgrade: bool = False,
+    new_uid: Callable[[], str] = identity.new_uid,
+    paused: Callable[[float], None] = databases.pause,
+) -> Store:
+    """Open the store at ``url``, and make it when it is new.
+
+    Arguments:
+        url: ``memory``, ``sqlite:///path`` or ``postgresql://…``.
+        log_key: key of the action log's chains.
+        anchor_dir: folder for the anchors of the log's heads, outside the store; None keeps none.
+        now: when a new estate was made.
+        upgrade: bring an older schema up to date; without it such a store raises StoreOutdated.
+        new_uid: gives fresh uids.
+        paused: lets time pass between tries when the database is busy.
+
+    Raises StoreTooNew for a store of a newer cloudmon, StoreError for what is no store of ours.
+    """
+    database = databases.connect(url, paused=paused)
+    try:
+        estate = schema.prepare(database, log_key=log_key, now=now, upgrade=upgrade, new_uid=new_uid)
+    except BaseException:
+        database.close()
+        raise
+    anchors = None if anchor_dir is None else Anchors(anchor_dir, log_key)
+    return Store(database, estate, log_key=log_key, anchors=anchors, new_uid=new_uid)
