@@ -82,9 +82,10 @@ class Database:
         raise AssertionError("unreachable")
 
     def _write_once(self, work: Callable[[Connection], T]) -> T:
-        with self._writers, self.engine.connect() as connection:
+        with self._writers, self.engine.connect() as opened:
+            connection = opened
             if self.is_sqlite:
-                connection = connection.execution_options(**{_WRITING: True})
+                connection = opened.execution_options(**{_WRITING: True})
             transaction = connection.begin()
             try:
                 result = work(connection)
@@ -110,9 +111,10 @@ class Database:
             raise
 
     def _read_once(self, work: Callable[[Connection], T]) -> T:
-        with self._readers, self.engine.connect() as connection:
+        with self._readers, self.engine.connect() as opened:
+            connection = opened
             if not self.is_sqlite:
-                connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+                connection = opened.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             transaction = connection.begin()
             try:
                 return work(connection)
@@ -138,8 +140,8 @@ class Database:
             yield from self.raw(statement)
             return
         try:
-            with self.engine.connect() as connection:
-                connection = connection.execution_options(stream_results=True, max_row_buffer=STREAM_ROWS)
+            with self.engine.connect() as opened:
+                connection = opened.execution_options(stream_results=True, max_row_buffer=STREAM_ROWS)
                 cursor: Any = connection.execute(statement).cursor
                 while batch := cursor.fetchmany(STREAM_ROWS):
                     yield from batch

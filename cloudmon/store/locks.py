@@ -129,7 +129,9 @@ def _session(database: Database, estate: str, now: dt.datetime) -> Iterator[Lock
         try:
             connection.execute(sa.text("SELECT set_config('application_name', :name, false)"), {"name": name})
             if not connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one():
-                raise MonitorAlreadyRuns(_sentence(_session_holder(connection, key), database.url_shown))
+                raise MonitorAlreadyRuns(  # noqa: TRY301  # the connection ends with it
+                    _sentence(_session_holder(connection, key), database.url_shown)
+                )
         except BaseException:
             connection.invalidate()
             connection.close()

@@ -88,7 +88,7 @@ class Verifier:
     def _verify(self, connection: Connection, scope: Scope) -> list[Break]:
         if not self._key_fits(connection):
             return [Break("", 0, BreakKind.WRONG_KEY, WRONG_KEY)]
-        owners = {uid: tenant for uid, tenant in connection.execute(sa.select(sets.c.uid, sets.c.tenant))}
+        owners = {row.uid: row.tenant for row in connection.execute(sa.select(sets.c.uid, sets.c.tenant))}
         heads = {name: Head(seq, mac) for name, seq, mac in connection.execute(sa.select(log_heads))}
         anchored, breaks = self._anchored()
         if scope.tenants is not None:
@@ -168,7 +168,7 @@ def _judge(key: bytes, chain: _Chain, head: Head | None, anchors: Sequence[Head]
     breaks = list(_unsound(chain, head, anchors))
     breaks += _moved(chain)
     changed = {one.seq for one in breaks if one.kind is BreakKind.CHANGED}
-    breaks += _missing(chain, changed, head, anchors, stored)
+    breaks += _missing(chain, changed, head, anchors)
     breaks += _heads(chain, head, anchors)
     return sorted(breaks, key=lambda one: (one.seq, one.kind))
 
@@ -237,7 +237,7 @@ def _longest_rising(places: list[int]) -> set[int]:
 
 
 def _missing(
-    chain: _Chain, changed: set[int], head: Head | None, anchors: Sequence[Head], stored: int
+    chain: _Chain, changed: set[int], head: Head | None, anchors: Sequence[Head]
 ) -> Iterator[Break]:
     """Places that no row fills: in the middle a row was removed, at the end the tail was cut."""
     filled = chain.places.keys() | changed
