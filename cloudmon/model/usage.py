@@ -107,6 +107,8 @@ class Interval:
     """True where no observation span covers it."""
     open: bool = False
     """True when no event has ended it yet: ``end`` is the instant of asking."""
+    quantity: Decimal = Decimal(0)
+    """The amount, for dimensions that are no duration; ``start`` and ``end`` are the same second then."""
 
     @property
     def seconds(self) -> int:

@@ -1,0 +1,66 @@
+"""Events -> intervals, streaming: one node's events are in memory at a time, however many there are."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
+
+from cloudmon.metering import timeline
+from cloudmon.metering.seconds import Coverage, floor
+from cloudmon.model.usage import Interval, Span, UsageEvent
+
+WHOSE = slice(UsageEvent._fields.index("set_uid"), UsageEvent._fields.index("node_id") + 1)
+"""Set uid, ordinal, incarnation, cloud and node: what tells one node's events from the next one's."""
+
+
+def fold(
+    events: Iterable[UsageEvent], spans: Callable[[str], Sequence[Span]], *, now: dt.datetime
+) -> Iterator[Interval]:
+    """The intervals that ``events`` come to, as of ``now``.
+
+    Arguments:
+        events: those of one node together (as ``store.usage.events`` gives them); among themselves in any order and
+            any number of times.
+        spans: the observation spans of a cloud, in any order; asked once a cloud.
+        now: where open intervals end; what lies after it is not counted yet.
+
+    Each second that a node ran or stood is in exactly one interval of its (incarnation, cloud, node), and so is each
+    second that a monitor ran. Where no span covers it, it is in an interval of its own, marked as estimated; a
+    monitor's own time is measured up to the last thing it said. Intervals of a node come in order of time, amounts
+    after them.
+    """
+    watched: dict[str, Coverage] = {}
+    for _, together in groupby(events, key=itemgetter(WHOSE)):
+        mine = iter(together)
+        first = next(mine)
+        said = timeline.statements(chain((first,), mine), now)
+        if said.node:
+            if first.cloud not in watched:
+                watched[first.cloud] = Coverage((span.since, span.until) for span in spans(first.cloud))
+            yield from _stretches(first, said.node, watched[first.cloud], now)
+        if said.monitor:
+            yield from _stretches(first, said.monitor, Coverage([said.ends]), now)
+        if said.amounts:
+            yield from _amounts(first, said.amounts)
+
+
+def _stretches(
+    whose: UsageEvent, said: Sequence[timeline.Statement], watched: Coverage, now: dt.datetime
+) -> Iterator[Interval]:
+    for dimension, since, until in timeline.held(said):
+        end = floor(until or now)
+        for start, stop, estimated in watched.split(floor(since), end):
+            yield Interval(
+                whose.tenant, whose.set_uid, whose.ordinal, whose.incarnation, whose.cloud, whose.node_id,
+                dimension, start, stop, estimated, until is None and stop == end,
+            )  # fmt: skip
+
+
+def _amounts(whose: UsageEvent, said: Iterable[timeline.Statement]) -> Iterator[Interval]:
+    for at, dimension, _, quantity in said:
+        yield Interval(
+            whose.tenant, whose.set_uid, whose.ordinal, whose.incarnation, whose.cloud, whose.node_id,
+            dimension, floor(at), floor(at), False, quantity=quantity,
+        )  # fmt: skip
