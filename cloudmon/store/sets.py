@@ -200,8 +200,9 @@ def _advance(writing: Writing, uid: str, spec: SetSpec, author: str) -> Any:
     if before.name != spec.name:
         raise StoreError(f"set {before.name!r} cannot become {spec.name!r}; nothing was written")
     values: dict[str, Any] = {"generation": before.generation + 1, "author": author}
-    if _parsed(before.spec).lease != spec.lease:
-        values |= {"lease_end": spec.lease.ends(before.created_at), "warned_s": ()}
+    ends = spec.lease.ends(before.created_at)
+    if _parsed(before.spec).lease.ends(before.created_at) != ends:
+        values |= {"lease_end": ends, "warned_s": ()}
     connection.execute(sa.update(sets).where(sets.c.uid == uid).values(**values))
     return connection.execute(sa.select(sets).where(sets.c.uid == uid)).one()
 

@@ -236,9 +236,7 @@ def _longest_rising(places: list[int]) -> set[int]:
     return found
 
 
-def _missing(
-    chain: _Chain, changed: set[int], head: Head | None, anchors: Sequence[Head]
-) -> Iterator[Break]:
+def _missing(chain: _Chain, changed: set[int], head: Head | None, anchors: Sequence[Head]) -> Iterator[Break]:
     """Places that no row fills: in the middle a row was removed, at the end the tail was cut."""
     filled = chain.places.keys() | changed
     newest = max(filled, default=0)
