@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cloudmon.model.actions import CLASS_OF, OPEN_INTENTS, ActionClass, Intent, IntentState, LogEntry, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, HistoryEntry, IncarnationState, Member
@@ -109,44 +110,34 @@ def history(case: Case, state: ApplianceState, cause: Cause, reason: str) -> His
     return HistoryEntry(member.set_uid, member.ordinal, case.now, member.state, state, cause, reason, case.evidence())
 
 
-def usage(
-    case: Case, dimension: Dimension, mark: Mark, at: dt.datetime, source: str, *, node_id: str = ""
-) -> UsageEvent:
-    """A usage event of the current incarnation's node."""
-    member = case.member
-    return node_event(
-        tenant=member.tenant,
-        set_uid=member.set_uid,
-        ordinal=member.ordinal,
-        incarnation=member.incarnation,
-        cloud=member.cloud,
-        node_id=node_id or member.node_id,
-        dimension=dimension,
-        mark=mark,
-        at=at,
-        evidence={"source": source, **case.evidence()},
-    )
+class Whose(NamedTuple):
+    """Whose usage it is: a node, and the incarnation that it stands behind."""
 
+    tenant: str
+    set_uid: str
+    ordinal: int
+    incarnation: int
+    cloud: str
+    node_id: str
 
-def ended_usage(
-    *,
-    tenant: str,
-    set_uid: str,
-    ordinal: int,
-    incarnation: int,
-    cloud: str,
-    node_id: str,
-    at: dt.datetime,
-    evidence: Mapping[str, object],
-) -> tuple[UsageEvent, ...]:
-    """The end of whatever dimension was open for a node: an end without a beginning says nothing."""
-    return tuple(
-        node_event(
-            tenant=tenant, set_uid=set_uid, ordinal=ordinal, incarnation=incarnation, cloud=cloud, node_id=node_id,
-            dimension=dimension, mark=Mark.ENDED, at=at, evidence=evidence,
+    def event(self, dimension: Dimension, mark: Mark, at: dt.datetime, evidence: Mapping[str, object]) -> UsageEvent:
+        return node_event(**self._asdict(), dimension=dimension, mark=mark, at=at, evidence=evidence)
+
+    def ended(self, at: dt.datetime, evidence: Mapping[str, object]) -> tuple[UsageEvent, ...]:
+        """The end of whatever dimension was open for the node: an end without a beginning says nothing."""
+        if not self.node_id:
+            return ()
+        return tuple(
+            self.event(dimension, Mark.ENDED, at, evidence)
+            for dimension in (Dimension.NODE_RUNNING, Dimension.NODE_STOPPED)
         )
-        for dimension in (Dimension.NODE_RUNNING, Dimension.NODE_STOPPED)
-    )  # fmt: skip
+
+
+def whose(member: Member, node_id: str = "") -> Whose:
+    """The member's current node, or the one that was just found to be it."""
+    return Whose(
+        member.tenant, member.set_uid, member.ordinal, member.incarnation, member.cloud, node_id or member.node_id
+    )
 
 
 def began_at(node: Node, seen_at: dt.datetime, not_before: dt.datetime) -> tuple[dt.datetime, str]:
@@ -200,12 +191,7 @@ def gone(case: Case, state: ApplianceState, cause: Cause, reason: str) -> Change
             ),
         ),
         intents=close_intent(case.intent, IntentState.FAILED, case.now, reason),
-        usage=ended_usage(
-            tenant=member.tenant, set_uid=member.set_uid, ordinal=member.ordinal, incarnation=member.incarnation,
-            cloud=member.cloud, node_id=member.node_id, at=case.seen_at, evidence={"source": "absence", **case.evidence()},
-        )
-        if member.node_id
-        else (),
+        usage=whose(member).ended(case.seen_at, {"source": "absence", **case.evidence()}),
         timers=clear(case, TimerKind.ABSENT, TimerKind.FAULT, TimerKind.STEADY),
         findings=(FindingEnd(FindingKind.FAULT, case.subject),),
         log=(
@@ -232,7 +218,7 @@ def incident(case: Case, message: str, **evidence: object) -> Finding:
     )  # fmt: skip
 
 
-def new_intent(
+def new_intent(  # noqa: PLR0913  # one thing each, named by the caller
     case: Case,
     verb: Verb,
     *,

@@ -122,7 +122,7 @@ def _retired(case: Case) -> Change:
     )
 
 
-def end(
+def end(  # one thing each, named by the caller
     case: Case, state: ApplianceState, why: str, origin: Origin, action_class: ActionClass, request_id: str = ""
 ) -> Decision:
     """End the current incarnation and leave the appliance in ``state``: retiring, or requested for its next one.
@@ -286,7 +286,7 @@ def _verbs(case: Case) -> frozenset[str]:
     return case.view.verbs if case.view is not None else frozenset()
 
 
-def _step(
+def _step(  # noqa: PLR0913  # one thing each, named by the caller
     case: Case,
     verb: Verb,
     origin: Origin,

@@ -12,8 +12,9 @@ from cloudmon.model.changes import Change, FindingEnd, IncarnationUpdate
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node
-from cloudmon.model.usage import Dimension, Mark, UsageEvent, node_event
+from cloudmon.model.usage import Dimension, Mark
 from cloudmon.reconcile import case as cases
+from cloudmon.reconcile.case import Whose
 from cloudmon.reconcile.picture import CloudView, Condition, Moment
 from cloudmon.reconcile.plan import Step, Waiting
 
@@ -145,13 +146,9 @@ def _again(ending: Ending, intent: Intent) -> Step:
 
 def _ended(ending: Ending) -> Change:
     row, intent, now = ending.row, ending.intent, ending.moment.now
-    usage: tuple[UsageEvent, ...] = ()
-    if row.node_id:
-        usage = cases.ended_usage(
-            tenant=row.tenant, set_uid=row.set_uid, ordinal=row.ordinal, incarnation=row.number, cloud=row.cloud,
-            node_id=row.node_id, at=ending.seen_at,
-            evidence={"source": "absence", "condition": ending.condition.value, "seen_at": ending.seen_at.isoformat()},
-        )  # fmt: skip
+    evidence = {
+        "source": "absence", "condition": ending.condition.value, "seen_at": ending.seen_at.isoformat()
+    }  # fmt: skip
     findings: tuple[FindingEnd, ...] = ()
     log: tuple[LogEntry, ...] = (_log(ending, "incarnation.ended", str(row.number), node=row.node_id, cloud=row.cloud),)
     if intent is not None:
@@ -162,7 +159,7 @@ def _ended(ending: Ending) -> Change:
         appliance=ApplianceId(row.set_uid, row.ordinal),
         incarnations=(IncarnationUpdate(row.number, {"state": IncarnationState.ENDED, "until": ending.seen_at}),),
         intents=cases.close_intent(intent, IntentState.DONE, now),
-        usage=usage,
+        usage=_whose(row, row.node_id).ended(ending.seen_at, evidence),
         findings=findings,
         log=log,
     )
@@ -177,21 +174,14 @@ def _learn(ending: Ending) -> Change:
         appliance=ApplianceId(row.set_uid, row.ordinal),
         incarnations=(IncarnationUpdate(row.number, {"node_id": node.id, "since": at}),),
         usage=(
-            node_event(
-                tenant=row.tenant,
-                set_uid=row.set_uid,
-                ordinal=row.ordinal,
-                incarnation=row.number,
-                cloud=row.cloud,
-                node_id=node.id,
-                dimension=Dimension.NODE_RUNNING,
-                mark=Mark.BEGAN,
-                at=at,
-                evidence={"source": source, "word": node.word},
-            ),
+            _whose(row, node.id).event(Dimension.NODE_RUNNING, Mark.BEGAN, at, {"source": source, "word": node.word}),
         ),
         log=(_log(ending, "incarnation.found", str(row.number), node=node.id, cloud=row.cloud),),
     )
+
+
+def _whose(row: Incarnation, node_id: str) -> Whose:
+    return Whose(row.tenant, row.set_uid, row.ordinal, row.number, row.cloud, node_id)
 
 
 def _log(ending: Ending, kind: str, subject: str, **body: object) -> LogEntry:

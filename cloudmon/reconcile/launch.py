@@ -138,7 +138,7 @@ def as_it_was(offer: Offer) -> dict[str, str]:
 
 def pursue(case: Case, market: Market) -> Step | Change | Waiting:
     """A launch that is recorded and not confirmed: wait, ask again with the same token, or give it up."""
-    intent, member = case.intent, case.member
+    intent = case.intent
     assert intent is not None  # noqa: S101  # the caller looked
     if intent.state is IntentState.PERFORMED:
         return Waiting(case.subject, "was launched and has not been seen running", None)

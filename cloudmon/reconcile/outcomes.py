@@ -10,13 +10,14 @@ from cloudmon.model.changes import Change, Expect, IncarnationUpdate, IntentUpda
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.nodes import Node
 from cloudmon.model.sets import Healing
-from cloudmon.model.usage import Dimension, Mark, node_event
+from cloudmon.model.usage import Dimension, Mark
+from cloudmon.reconcile.case import Whose
 from cloudmon.reconcile.plan import Step
 
 _RECORDED = frozenset({IntentState.RECORDED})
 
 
-def record(
+def record(  # noqa: PLR0913  # one thing each, named by the caller
     step: Step, outcome: Outcome, node: Node | None, *, attempts: int, healing: Healing, set_name: str, now: dt.datetime
 ) -> Change:
     """The change that writes an outcome down.
@@ -53,7 +54,6 @@ def _log(step: Step, kind: str, now: dt.datetime, **body: object) -> LogEntry:
 def _launched(step: Step, node: Node, now: dt.datetime) -> Change:
     """The cloud took the order and named the node: from here on it is paid for."""
     intent = step.intent
-    uid, ordinal = intent.appliance
     created = node.created_at
     at = created if created is not None and intent.created_at - dt.timedelta(seconds=2) <= created <= now else now
     return Change(
@@ -64,17 +64,11 @@ def _launched(step: Step, node: Node, now: dt.datetime) -> Change:
         incarnations=(IncarnationUpdate(intent.incarnation, {"node_id": node.id, "since": at}),),
         intents=(IntentUpdate(intent.id, _RECORDED, IntentState.PERFORMED, {"node_id": node.id, "error": ""}),),
         usage=(
-            node_event(
-                tenant=intent.tenant,
-                set_uid=uid,
-                ordinal=ordinal,
-                incarnation=intent.incarnation,
-                cloud=intent.cloud,
-                node_id=node.id,
-                dimension=Dimension.NODE_RUNNING,
-                mark=Mark.BEGAN,
-                at=at,
-                evidence={"source": "cloud" if at is created else "command", "intent": intent.id, "word": node.word},
+            Whose(intent.tenant, *intent.appliance, intent.incarnation, intent.cloud, node.id).event(
+                Dimension.NODE_RUNNING,
+                Mark.BEGAN,
+                at,
+                {"source": "cloud" if at is created else "command", "intent": intent.id, "word": node.word},
             ),
         ),
         log=(_log(step, "intent.performed", now, node=node.id, cloud=intent.cloud),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cloudmon.model.actions import Intent
@@ -21,7 +21,7 @@ from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.endings import Ending
 from cloudmon.reconcile.launch import Market
 from cloudmon.reconcile.picture import CONDITION_OF, CloudView, Condition, Estate, Moment, by_appliance
-from cloudmon.reconcile.plan import Held, Plan, SetUpdate, Step, Waiting
+from cloudmon.reconcile.plan import Plan, Step, Waiting
 from cloudmon.reconcile.sweep import Stray
 
 _SIGHTED = frozenset({ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.FAULTED})
@@ -40,6 +40,26 @@ class _Index:
     timers: dict[tuple[str, int], dict[TimerKind, dt.datetime]] = field(default_factory=lambda: defaultdict(dict))
     findings: dict[tuple[FindingKind, str], Finding] = field(default_factory=dict)
     turns: dict[tuple[str, int], Request] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One going round: what is looked at, and where what is found goes."""
+
+    estate: Estate
+    views: Mapping[str, CloudView]
+    index: _Index
+    moment: Moment
+    found: Plan
+    decided: list[Step]
+
+    def file(self, decision: Step | Change | Waiting | None) -> None:
+        if isinstance(decision, Step):
+            self.decided.append(decision)
+        elif isinstance(decision, Change):
+            self.found.changes.append(decision)
+        elif decision is not None:
+            self.found.waiting.append(decision)
 
 
 def missing(view: CloudView, members: Sequence[Member]) -> list[str]:
@@ -78,7 +98,7 @@ def strays_of(estate: Estate, views: Mapping[str, CloudView]) -> list[tuple[str,
     ]
 
 
-def plan(
+def plan(  # one thing each, named by the caller
     estate: Estate,
     views: Mapping[str, CloudView],
     rankings: Mapping[str, Sequence[Choice]],
@@ -101,11 +121,11 @@ def plan(
     views = {cloud: _doubt(view, index, moment, found) for cloud, view in views.items()}
     _find_turns(estate, index, asked)
     market = Market(estate.estate, rankings, {offer.key: offer for offer in estate.offers} | _offers_of(estate))
-    decided: list[Step] = []
-    _members(estate, views, index, market, moment, found, decided)
-    _endings(estate, views, index, moment, found, decided)
+    turn = _Round(estate, views, index, moment, found, [])
+    _members(turn, market)
+    _endings(turn)
     named = {stray.subject: stray for stray in (sweep.classify(node, cloud, estate) for cloud, node in strays)}
-    _strays(estate, views, named, index, moment, found, decided)
+    _strays(turn, named)
     for aset in estate.sets.values():
         update = leases.review(
             aset,
@@ -115,7 +135,7 @@ def plan(
         )
         if update is not None:
             found.set_updates.append(update)
-    found.steps, held = breakers.judge(decided, estate.recent, moment)
+    found.steps, held = breakers.judge(turn.decided, estate.recent, moment)
     found.held.extend(held)
     return found
 
@@ -228,18 +248,11 @@ def _find_turns(estate: Estate, index: _Index, asked: Mapping[str, Sequence[Inte
             index.turns.setdefault((aset.uid, ordinal), request)
 
 
-def _members(
-    estate: Estate,
-    views: Mapping[str, CloudView],
-    index: _Index,
-    market: Market,
-    moment: Moment,
-    found: Plan,
-    decided: list[Step],
-) -> None:
+def _members(turn: _Round, market: Market) -> None:
     """Every member once. Most are well, and leave at the first test: it is the hot path."""
     running, well, retired = ApplianceState.RUNNING, NodeState.RUNNING, ApplianceState.RETIRED
     wanted_running = Power.RUNNING
+    estate, views, index, moment = turn.estate, turn.views, turn.index, turn.moment
     busy = {*index.timers, *index.turns, *index.opening, *(appliance for appliance, _ in index.intents)}
     for uid, members in index.by_set.items():
         aset = estate.sets.get(uid)
@@ -268,15 +281,10 @@ def _members(
             case = _case(member, aset, view, _node(member, view), index, moment)
             change = settle.settle(case)
             if change is not None:
-                found.changes.append(change)
+                turn.file(change)
                 continue
-            _file(
-                decide.decide(
-                    case, market, index.turns.get((uid, ordinal)), open_incarnations=member.id in index.opening
-                ),
-                found,
-                decided,
-            )
+            asked = index.turns.get((uid, ordinal))
+            turn.file(decide.decide(case, market, asked, open_incarnations=member.id in index.opening))
 
 
 def _node(member: Member, view: CloudView | None) -> Node | None:
@@ -287,7 +295,7 @@ def _node(member: Member, view: CloudView | None) -> Node | None:
     return node
 
 
-def _case(
+def _case(  # one thing each, named by the caller
     member: Member, aset: ApplianceSet, view: CloudView | None, node: Node | None, index: _Index, moment: Moment
 ) -> Case:
     if view is None:
@@ -325,18 +333,11 @@ def _by_token(token: str, view: CloudView) -> Node | None:
     return min(nodes, key=lambda node: (node.state is NodeState.TERMINATED, node.created_at or oldest, node.id))
 
 
-def _endings(
-    estate: Estate,
-    views: Mapping[str, CloudView],
-    index: _Index,
-    moment: Moment,
-    found: Plan,
-    decided: list[Step],
-) -> None:
-    for row in estate.incarnations:
+def _endings(turn: _Round) -> None:
+    for row in turn.estate.incarnations:
         if row.state is not IncarnationState.ENDING:
             continue
-        _file(endings.pursue(_ending(row, estate, views, index, moment)), found, decided)
+        turn.file(endings.pursue(_ending(row, turn.estate, turn.views, turn.index, turn.moment)))
 
 
 def _ending(row: Incarnation, estate: Estate, views: Mapping[str, CloudView], index: _Index, moment: Moment) -> Ending:
@@ -354,37 +355,13 @@ def _ending(row: Incarnation, estate: Estate, views: Mapping[str, CloudView], in
     return Ending(row, name, view, node, condition, intent, moment, index.findings)
 
 
-def _strays(
-    estate: Estate,
-    views: Mapping[str, CloudView],
-    named: Mapping[str, Stray],
-    index: _Index,
-    moment: Moment,
-    found: Plan,
-    decided: list[Step],
-) -> None:
+def _strays(turn: _Round, named: Mapping[str, Stray]) -> None:
+    estate, moment = turn.estate, turn.moment
     orphans = frozenset(f"node:{r.target}" for r in estate.requests if r.verb is RequestVerb.END_ORPHAN)
-    for item in _both(sweep.sweep(named.values(), estate, moment, orphans), sweep.ended(estate, views, named, moment)):
-        _file(item, found, decided)
-    for view in views.values():
+    for item in sweep.sweep(named.values(), estate, moment, orphans):
+        turn.file(item)
+    for change in sweep.ended(estate, turn.views, named, moment):
+        turn.file(change)
+    for view in turn.views.values():
         if view.healthy:
-            change = sweep.wild(view, estate.estate, index.findings, moment.now)
-            if change is not None:
-                found.changes.append(change)
-
-
-def _both(one: Iterator[Change | Step], other: Iterator[Change]) -> Iterator[Change | Step]:
-    yield from one
-    yield from other
-
-
-def _file(decision: Step | Change | Waiting | None, found: Plan, decided: list[Step]) -> None:
-    if isinstance(decision, Step):
-        decided.append(decision)
-    elif isinstance(decision, Change):
-        found.changes.append(decision)
-    elif decision is not None:
-        found.waiting.append(decision)
-
-
-__all__ = ["Held", "SetUpdate", "missing", "plan", "strays_of", "to_verify"]
+            turn.file(sweep.wild(view, estate.estate, turn.index.findings, moment.now))

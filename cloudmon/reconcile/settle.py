@@ -172,13 +172,13 @@ def _swap(case: Case, state: ApplianceState) -> tuple[UsageEvent, ...]:
     begins = Dimension.NODE_STOPPED if state in STOPPED_STATES else Dimension.NODE_RUNNING
     if not member.node_id:
         at, source = cases.began_at(node, case.seen_at, member.since)
-        return (cases.usage(case, begins, Mark.BEGAN, at, source, node_id=node.id),)
+        return (cases.whose(case.member, node.id).event(begins, Mark.BEGAN, at, {"source": source, **case.evidence()}),)
     held = Dimension.NODE_STOPPED if member.state in STOPPED_STATES else Dimension.NODE_RUNNING
     if held is begins:
         return ()
     return (
-        cases.usage(case, held, Mark.ENDED, case.seen_at, "listing"),
-        cases.usage(case, begins, Mark.BEGAN, case.seen_at, "listing"),
+        cases.whose(case.member).event(held, Mark.ENDED, case.seen_at, {"source": "listing", **case.evidence()}),
+        cases.whose(case.member).event(begins, Mark.BEGAN, case.seen_at, {"source": "listing", **case.evidence()}),
     )
 
 
@@ -190,12 +190,20 @@ def _fault(case: Case, reason: str) -> Change:
     incarnation: dict[str, object] = {"state": IncarnationState.LIVE}
     if member.state in STOPPED_STATES:
         usage = (
-            cases.usage(case, Dimension.NODE_STOPPED, Mark.ENDED, case.seen_at, "listing"),
-            cases.usage(case, Dimension.NODE_RUNNING, Mark.BEGAN, case.seen_at, "listing"),
+            cases.whose(case.member).event(
+                Dimension.NODE_STOPPED, Mark.ENDED, case.seen_at, {"source": "listing", **case.evidence()}
+            ),
+            cases.whose(case.member).event(
+                Dimension.NODE_RUNNING, Mark.BEGAN, case.seen_at, {"source": "listing", **case.evidence()}
+            ),
         )
     elif not member.node_id and case.node is not None:
         at, source = cases.began_at(case.node, case.seen_at, member.since)
-        usage = (cases.usage(case, Dimension.NODE_RUNNING, Mark.BEGAN, at, source, node_id=case.node.id),)
+        usage = (
+            cases.whose(case.member, case.node.id).event(
+                Dimension.NODE_RUNNING, Mark.BEGAN, at, {"source": source, **case.evidence()}
+            ),
+        )
         values |= {"node_id": case.node.id, "location": case.node.location}
         incarnation |= {"node_id": case.node.id, "since": at}
     message = f"{case.aset.name}/{member.ordinal}: {reason}"
@@ -230,7 +238,11 @@ def _learn(case: Case) -> Change:
         expect=cases.expect(member),
         member={"node_id": node.id, "location": node.location},
         incarnations=(IncarnationUpdate(member.incarnation, {"node_id": node.id, "since": at}),),
-        usage=(cases.usage(case, Dimension.NODE_RUNNING, Mark.BEGAN, at, source, node_id=node.id),),
+        usage=(
+            cases.whose(case.member, node.id).event(
+                Dimension.NODE_RUNNING, Mark.BEGAN, at, {"source": source, **case.evidence()}
+            ),
+        ),
         log=(cases.log(case, "appliance.found", f"{member.ordinal}", node=node.id, cloud=member.cloud),),
     )
 
@@ -268,8 +280,8 @@ def _begin(case: Case, kind: TimerKind) -> Change | None:
 
 def _confirmed(case: Case) -> bool:
     """Whether what is seen confirms the open intent. A view is always younger than the intents that are open when it
-    is settled, so an effect that is plain to see is enough; a reboot and an adoption leave none, and are believed only when the
-    cloud said that it took the order."""
+    is settled, so an effect that is plain to see is enough; a reboot and an adoption leave none, and are
+    believed only when the cloud said that it took the order."""
     intent = case.intent
     if intent is None or case.condition not in _CONFIRMS.get(intent.verb, frozenset()):
         return False

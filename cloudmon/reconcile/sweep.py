@@ -16,8 +16,9 @@ from cloudmon.model.changes import Change, FindingEnd
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import DEFAULT_TENANT, TAG_TENANT, ApplianceId, Token
 from cloudmon.model.nodes import ENDED, ENDING, Node
-from cloudmon.model.usage import Dimension, Mark, node_event
+from cloudmon.model.usage import Dimension, Mark
 from cloudmon.reconcile import case as cases
+from cloudmon.reconcile.case import Whose
 from cloudmon.reconcile.picture import CloudView, Condition, Estate, Moment
 from cloudmon.reconcile.plan import Step
 
@@ -143,17 +144,11 @@ def _found(stray: Stray, moment: Moment) -> Change:
     return Change(
         tenant=stray.tenant,
         usage=(
-            node_event(
-                tenant=stray.tenant,
-                set_uid=stray.appliance.set_uid,
-                ordinal=stray.appliance.ordinal,
-                incarnation=stray.incarnation,
-                cloud=stray.cloud,
-                node_id=stray.node.id,
-                dimension=Dimension.NODE_RUNNING,
-                mark=Mark.BEGAN,
-                at=min(at, moment.now),
-                evidence={"source": "cloud" if stray.node.created_at else "listing", "stray": stray.kind.value},
+            Whose(stray.tenant, *stray.appliance, stray.incarnation, stray.cloud, stray.node.id).event(
+                Dimension.NODE_RUNNING,
+                Mark.BEGAN,
+                min(at, moment.now),
+                {"source": "cloud" if stray.node.created_at else "listing", "stray": stray.kind.value},
             ),
         ),
         findings=(
@@ -218,18 +213,12 @@ def ended(
             continue
         token = Token.parse(str(finding.evidence.get("token", "")))
         appliance = token.appliance if token is not None else ApplianceId("", 0)
+        incarnation = token.incarnation if token is not None else 0
         intent = intents.get(finding.subject)
         yield Change(
             tenant=finding.tenant,
-            usage=cases.ended_usage(
-                tenant=finding.tenant,
-                set_uid=appliance.set_uid,
-                ordinal=appliance.ordinal,
-                incarnation=token.incarnation if token is not None else 0,
-                cloud=cloud,
-                node_id=node_id,
-                at=view.observed_at,
-                evidence={"source": "absence"},
+            usage=Whose(finding.tenant, *appliance, incarnation, cloud, node_id).ended(
+                view.observed_at, {"source": "absence"}
             ),
             intents=cases.close_intent(intent, IntentState.DONE, moment.now),
             findings=(FindingEnd(finding.kind, finding.subject),),

@@ -36,7 +36,7 @@ class Wanted:
     """Sentences about sets that belong to other authors and were left alone."""
 
 
-def merge(
+def merge(  # noqa: PLR0913  # one thing each, named by the caller
     specs: Sequence[SetSpec],
     active: Sequence[ApplianceSet],
     last: Mapping[str, SetSpec],

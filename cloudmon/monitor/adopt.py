@@ -1,0 +1,170 @@
+"""Takes nodes that exist already into a set: by id or by tag. A node of another estate is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from cloudmon.model.actions import CLASS_OF, Intent, LogEntry, Origin, Verb
+from cloudmon.model.appliances import ApplianceState, Cause, HistoryEntry, Incarnation, IncarnationState, Member
+from cloudmon.model.changes import Change, Expect, FindingEnd
+from cloudmon.model.findings import FindingKind
+from cloudmon.model.identity import Token
+from cloudmon.model.nodes import ENDING, Node
+from cloudmon.model.requests import Request, RequestState, RequestVerb
+from cloudmon.model.sets import ApplianceSet
+from cloudmon.model.tenants import EVERYONE, Scope
+from cloudmon.model.usage import Dimension, Mark, node_event
+from cloudmon.monitor.asks import Desk
+from cloudmon.reconcile import requests as asking
+from cloudmon.reconcile.picture import CloudView, Moment
+from cloudmon.reconcile.requests import Answer
+from cloudmon.store import Ownership, Store
+
+
+def answer(store: Store, owner: Ownership, views: Mapping[str, CloudView], moment: Moment, desk: Desk) -> bool:
+    """Answer pending adoptions; True when the state table changed. One whose cloud is not seen waits."""
+    changed = False
+    for request in store.requests.pending(EVERYONE):
+        if request.verb is not RequestVerb.ADOPT:
+            continue
+        cloud, _, node_id = request.target.partition(":")
+        view = views.get(cloud)
+        if view is None:
+            desk.move(request, asking.refused(f"no cloud named {cloud} is configured"), moment.now)
+        elif view.healthy:
+            found = _adopt(store, owner, request, view, node_id, moment)
+            desk.move(request, found, moment.now)
+            changed = True
+    return changed
+
+
+def _adopt(store: Store, owner: Ownership, request: Request, view: CloudView, node_id: str, moment: Moment) -> Answer:
+    name = request.arguments.get("set", "")
+    aset = store.sets.named(Scope.of(request.tenant), name)
+    if aset is None or aset.retired_at is not None or aset.retiring_since is not None:
+        return asking.refused(f"there is no active set named {name}; name it in the configuration, with count = 0")
+    nodes = _nodes(request, view, node_id)
+    if not nodes:
+        return asking.refused(f"cloud {view.cloud} shows no such node; `cloudmon orphans` and its console list them")
+    refusal = next((why for why in (_refusal(store, node, view) for node in nodes) if why), "")
+    if refusal:
+        return asking.refused(refusal)
+    members = _room(store, owner, request, aset, len(nodes), moment.now)
+    if len(members) < len(nodes):
+        return asking.refused(f"{name} has no free appliance with that ordinal; leave the ordinal out")
+    aset = store.sets.named(Scope.of(request.tenant), name) or aset
+    pairs = list(zip(members, nodes, strict=False))
+    changes = [_change(store.estate, aset, member, node, view, request, moment) for member, node in pairs]
+    names = ", ".join(f"{name}/{member.ordinal}" for member in members[: len(nodes)])
+    return Answer(RequestState.DONE, f"adopted as {names}", changes=tuple(changes))
+
+
+def _nodes(request: Request, view: CloudView, node_id: str) -> Sequence[Node]:
+    """The node of that id, or all living ones that carry the tag and are nobody's yet."""
+    if node_id != "*":
+        node = view.nodes.get(node_id)
+        return [node] if node is not None and node.state not in ENDING else []
+    key, _, value = request.arguments.get("tag", "").partition("=")
+    return [
+        node
+        for node in view.nodes.values()
+        if node.tags.get(key) == value and node.state not in ENDING and node.estate is None
+    ]
+
+
+def _refusal(store: Store, node: Node, view: CloudView) -> str:
+    if node.estate is not None and node.estate != store.estate:
+        return f"node {node.id} belongs to estate {node.estate}; release it there first"
+    for member in store.members.all(EVERYONE):
+        if member.cloud == view.cloud and member.node_id == node.id:
+            return f"node {node.id} is appliance {member.set_uid}/{member.ordinal} already"
+    return ""
+
+
+def _room(
+    store: Store, owner: Ownership, request: Request, aset: ApplianceSet, count: int, now: dt.datetime
+) -> list[Member]:
+    """Members without a node to take the nodes; the set grows where there are not enough."""
+    ordinal = request.arguments.get("ordinal", "")
+
+    def free() -> list[Member]:
+        return [
+            m
+            for m in store.members.of_set(EVERYONE, aset.uid)
+            if m.state is ApplianceState.REQUESTED and (not ordinal or m.ordinal == int(ordinal))
+        ]
+
+    members = free()
+    if len(members) < count and not ordinal:
+        spec = replace(aset.spec, count=aset.spec.count + count - len(members))
+        store.sets.put(owner, uid=aset.uid, spec=spec, author=request.author, now=now, reason="grows by adoption")
+        members = free()
+    return members[:count]
+
+
+def _change(  # noqa: PLR0913  # one thing each, named by the caller
+    estate: str, aset: ApplianceSet, member: Member, node: Node, view: CloudView, request: Request, moment: Moment
+) -> Change:
+    number = member.incarnation + 1
+    token = str(Token(estate, member.set_uid, member.ordinal, number))
+    reason = f"adopted by {request.author}: {request.reason}"
+    intent = Intent(
+        id=moment.new_id(),
+        appliance=member.id,
+        tenant=member.tenant,
+        verb=Verb.ADOPT,
+        action_class=CLASS_OF[Verb.ADOPT],
+        origin=Origin.REQUEST,
+        incarnation=number,
+        token=token,
+        cloud=view.cloud,
+        node_id=node.id,
+        reason=reason,
+        evidence={"word": node.word, "generation": aset.generation},
+        created_at=moment.now,
+        deadline=moment.now + dt.timedelta(seconds=moment.intent_deadline_s),
+        epoch=moment.epoch,
+        request_id=request.id,
+    )
+    row = Incarnation(
+        member.set_uid, member.ordinal, number, member.tenant, IncarnationState.LIVE, token, view.cloud, node.location,
+        node.size, node.image, node.id, tuple(node.public_addresses), tuple(node.private_addresses), {}, moment.now,
+        moment.now, None, moment.now, None,
+    )  # fmt: skip
+    subject = f"node:{view.cloud}:{node.id}"
+    return Change(
+        tenant=member.tenant,
+        appliance=member.id,
+        expect=Expect(member.state, member.incarnation),
+        member={
+            "state": ApplianceState.LAUNCHING,
+            "since": moment.now,
+            "incarnation": number,
+            "token": token,
+            "cloud": view.cloud,
+            "location": node.location,
+            "node_id": node.id,
+        },
+        history=HistoryEntry(
+            member.set_uid, member.ordinal, moment.now, member.state, ApplianceState.LAUNCHING, Cause.COMMANDED,
+            reason, {"node": node.id, "cloud": view.cloud},
+        ),
+        opens_incarnation=row,
+        opens_intent=intent,
+        usage=(
+            node_event(
+                tenant=member.tenant, set_uid=member.set_uid, ordinal=member.ordinal, incarnation=number,
+                cloud=view.cloud, node_id=node.id, dimension=Dimension.NODE_RUNNING, mark=Mark.BEGAN,
+                at=view.observed_at, evidence={"source": "adoption", "word": node.word},
+            ),
+        ),
+        findings=(FindingEnd(FindingKind.ORPHAN, subject),),
+        log=(
+            LogEntry(
+                aset.uid, moment.now, "intent.recorded", intent.id,
+                {"verb": "adopt", "ordinal": member.ordinal, "cloud": view.cloud, "node": node.id, "reason": reason},
+            ),
+        ),
+    )  # fmt: skip

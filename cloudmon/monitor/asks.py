@@ -1,0 +1,131 @@
+"""Takes requests from the store, answers them, and sees them to their end."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cloudmon import faultpoints
+from cloudmon.model import specs as spec_codec
+from cloudmon.model.actions import Intent, LogEntry
+from cloudmon.model.appliances import Member
+from cloudmon.model.findings import FindingKind
+from cloudmon.model.requests import Request, RequestState, RequestVerb
+from cloudmon.model.sets import ApplianceSet, SetSpec
+from cloudmon.model.tenants import Scope
+from cloudmon.reconcile import requests as asking
+from cloudmon.reconcile.picture import Estate
+from cloudmon.reconcile.requests import Answer
+from cloudmon.store import Ownership, Store
+
+Admit = Callable[[str, Sequence[SetSpec], bool, dt.datetime], str]
+"""Author, specs, confirmed, now -> what is held back ('' when nothing is)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where requests are answered."""
+
+    store: Store
+    owner: Ownership
+    admit: Admit
+
+    def answer_pending(self, now: dt.datetime) -> None:
+        """Answer what can be answered from the store alone. Adoption waits for a view, see :mod:`adopt`."""
+        for request in self.store.requests.pending(Scope(None)):
+            if request.verb is RequestVerb.ADOPT:
+                continue
+            faultpoints.reached("requests.before-accept")
+            self.move(request, self._answer(request, now), now)
+            faultpoints.reached("requests.after-accept")
+
+    def _answer(self, request: Request, now: dt.datetime) -> Answer:
+        if request.verb is RequestVerb.APPLY:
+            return self._apply(request, now)
+        if request.verb is RequestVerb.END_ORPHAN:
+            return self._end_orphan(request)
+        if request.verb is RequestVerb.CONFIRM:
+            return Answer(RequestState.ACCEPTED)
+        aset, members = self.target(request)
+        return asking.answer(request, aset, members, now)
+
+    def target(self, request: Request) -> tuple[ApplianceSet | None, Sequence[Member]]:
+        """The active set that a request names, as its tenant sees it, and the set's members."""
+        name, _ = asking.split(request.target)
+        scope = Scope.of(request.tenant)
+        aset = self.store.sets.named(scope, name)
+        if aset is None or aset.retired_at is not None:
+            return None, ()
+        return aset, self.store.members.of_set(scope, aset.uid)
+
+    def _apply(self, request: Request, now: dt.datetime) -> Answer:
+        specs = [spec_codec.from_json(item) for item in json.loads(request.arguments["sets"])]
+        confirmed = request.arguments.get("confirmed") == "yes"
+        held = self.admit(request.arguments["author"], specs, confirmed, now)
+        return Answer(RequestState.DONE, f"held back: {held}" if held else "taken over")
+
+    def _end_orphan(self, request: Request) -> Answer:
+        subject = f"node:{request.target}"
+        kinds = (FindingKind.ORPHAN, FindingKind.DUPLICATE)
+        if not any(f.kind in kinds for f in self.store.findings.of(Scope.of(request.tenant), subject)):
+            return asking.refused(f"{request.target} is no orphan that was found; `cloudmon orphans` lists them")
+        return Answer(RequestState.ACCEPTED)
+
+    def move(self, request: Request, answer: Answer, now: dt.datetime) -> None:
+        """Write an answer: what it lays upon the set first, its own state last, so that a kill between repeats it."""
+        aset, _ = self.target(request)
+        entry = LogEntry(
+            aset.uid if aset is not None else "estate", now, f"request.{answer.state}", request.id,
+            {
+                "verb": request.verb.value, "target": request.target, "author": request.author,
+                "reason": request.reason, "outcome": answer.outcome,
+            },
+        )  # fmt: skip
+        if aset is not None and answer.control is not None:
+            self.store.controls.lay(self.owner, answer.control, now, request_id=request.id)
+        if aset is not None and answer.release is not None:
+            _, ordinal = asking.split(request.target)
+            self.store.controls.release(
+                self.owner, aset.uid, ordinal, answer.release, now, by=request.author, reason=request.reason
+            )
+        if aset is not None and answer.set_values is not None:
+            said = {"by": request.author, "reason": request.reason}
+            log = LogEntry(aset.uid, now, answer.log_kind, aset.name, {**said, "outcome": answer.outcome})
+            self.store.sets.update(self.owner, aset.uid, now=now, log=log, **answer.set_values)
+        self.store.requests.move(
+            self.owner,
+            request.id,
+            request.state,
+            answer.state,
+            now=now,
+            outcome=answer.outcome,
+            log=entry,
+            changes=answer.changes,
+        )
+
+    def follow(self, estate: Estate, asked: Mapping[str, Sequence[Intent]], now: dt.datetime) -> None:
+        """End accepted requests that have come to their end."""
+        for request in estate.requests:
+            answer = self._progress(request, estate, asked, now)
+            if answer is not None:
+                self.move(request, answer, now)
+
+    def _progress(
+        self, request: Request, estate: Estate, asked: Mapping[str, Sequence[Intent]], now: dt.datetime
+    ) -> Answer | None:
+        if request.verb is RequestVerb.CONFIRM:
+            over = now >= request.created_at + dt.timedelta(seconds=asking.CONFIRMED_FOR_S)
+            return Answer(RequestState.DONE, "its time is over") if over else None
+        if request.verb is RequestVerb.END_ORPHAN:
+            still = any(f.subject == f"node:{request.target}" for f in estate.findings)
+            return None if still else Answer(RequestState.DONE, f"{request.target} has ended")
+        if request.verb is RequestVerb.ADOPT:
+            return None
+        aset, members = self.target(request)
+        if aset is None:
+            if request.verb is RequestVerb.RETIRE:
+                return Answer(RequestState.DONE, "the set has ended")
+            return Answer(RequestState.FAILED, "the set has ended")
+        return asking.progress(request, members, asked.get(request.id, ()))

@@ -1,0 +1,91 @@
+"""Reads from the store what one tick decides from."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+from cloudmon.model.actions import Intent, LogEntry
+from cloudmon.model.appliances import Incarnation
+from cloudmon.model.nodes import Node
+from cloudmon.model.offers import Offer, Price
+from cloudmon.model.requests import Request, RequestState, RequestVerb
+from cloudmon.model.tenants import EVERYONE
+from cloudmon.reconcile import requests as asking
+from cloudmon.reconcile.limits import Confirmations
+from cloudmon.reconcile.picture import Estate
+from cloudmon.reconcile.plan import SetUpdate
+from cloudmon.store import Store
+
+
+def load(store: Store, *, since: dt.datetime, offers: Sequence[Offer]) -> Estate:
+    """The estate as the store knows it now.
+
+    Arguments:
+        store: the memory.
+        since: how far back recent intents matter.
+        offers: what can be launched, prices of the settings laid over.
+    """
+    return Estate(
+        estate=store.estate,
+        sets={aset.uid: aset for aset in store.sets.active(EVERYONE)},
+        members=store.members.all(EVERYONE),
+        incarnations=store.incarnations.open(EVERYONE),
+        intents=store.intents.open(EVERYONE),
+        recent=store.intents.recent(EVERYONE, since),
+        timers=store.timers.all(),
+        findings=store.findings.open(EVERYONE),
+        requests=[r for r in store.requests.open(EVERYONE) if r.state is RequestState.ACCEPTED],
+        offers=offers,
+    )
+
+
+def known_tokens(store: Store, strays: Sequence[tuple[str, Node]]) -> dict[str, Incarnation]:
+    """The incarnations that strays' tokens name, those the store has."""
+    found: dict[str, Incarnation] = {}
+    for _, node in strays:
+        row = store.incarnations.by_token(EVERYONE, node.token) if node.token else None
+        if row is not None:
+            found[row.token] = row
+    return found
+
+
+def born_of(store: Store, requests: Sequence[Request]) -> Mapping[str, Sequence[Intent]]:
+    """By request id: the intents that were born of it."""
+    return {
+        request.id: store.intents.of_request(EVERYONE, request.id)
+        for request in requests
+        if request.verb in asking.ROLLING
+    }
+
+
+def set_entry(update: SetUpdate, now: dt.datetime) -> LogEntry:
+    """What the log says about a set's change."""
+    return LogEntry(update.uid, now, update.kind, update.uid, {"message": update.message})
+
+
+def confirmations(requests: Sequence[Request]) -> Confirmations:
+    """What people let pass, and until when."""
+    hold = dt.timedelta(seconds=asking.CONFIRMED_FOR_S)
+    return Confirmations({r.target: r.created_at + hold for r in requests if r.verb is RequestVerb.CONFIRM})
+
+
+def offers(store: Store, overrides: Mapping[str, Mapping[str, Price]]) -> list[Offer]:
+    """All offers the store has of these clouds, with the settings' prices laid over the clouds' own.
+
+    ``overrides`` has one entry per configured cloud: price by size.
+    """
+    return priced(store.offers.all(), overrides)
+
+
+def priced(offers: Sequence[Offer], overrides: Mapping[str, Mapping[str, Price]]) -> list[Offer]:
+    """Offers of the clouds that ``overrides`` names, at its prices where it has one."""
+    found = []
+    for offer in offers:
+        prices = overrides.get(offer.cloud)
+        if prices is None:
+            continue
+        price = prices.get(offer.size)
+        found.append(dataclasses.replace(offer, price=price) if price is not None else offer)
+    return found

@@ -1,0 +1,93 @@
+"""What a tick would do, were it run now: the same decisions on the same views, and nothing written.
+
+Sets that are not in the store yet, or would change, are taken as if they were written already.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cloudmon.clock import Clock
+from cloudmon.engine.workers import Workers
+from cloudmon.model.appliances import ApplianceState, Member, Power
+from cloudmon.model.identity import new_uid
+from cloudmon.model.offers import Offer
+from cloudmon.model.sets import ApplianceSet
+from cloudmon.monitor import estate as estates
+from cloudmon.monitor import reporting
+from cloudmon.monitor.observe import Observer
+from cloudmon.monitor.reports import PlanRow
+from cloudmon.monitor.tick import Policy, rankings
+from cloudmon.provider import Provider
+from cloudmon.reconcile import breakers, planner
+from cloudmon.reconcile.picture import CloudView, Estate, Moment
+from cloudmon.reconcile.wanted import Wanted
+from cloudmon.store import Store
+
+
+def forecast(
+    store: Store, workers: Workers[Provider], clock: Clock, policy: Policy, wanted: Wanted, now: dt.datetime
+) -> tuple[tuple[PlanRow, ...], tuple[str, ...]]:
+    """Rows and notes of the plan that a tick would make."""
+    since = now - dt.timedelta(seconds=breakers.longest_window_s(policy.limits))
+    offers = _offers(store, workers, policy)
+    estate = _as_if(estates.load(store, since=since, offers=offers), wanted, now)
+
+    def absent(cloud: str, view: CloudView) -> Sequence[str]:
+        return planner.to_verify(estate, cloud, view)
+
+    observer = Observer(workers, clock, patience_s=policy.call_timeout_s * 2)
+    views = observer.look(policy.clouds, absent, verify=policy.limits.verify_per_tick)
+    moment = Moment(
+        now=now,
+        epoch=0,
+        limits=policy.limits,
+        confirmations=estates.confirmations(estate.requests),
+        first_tick=False,
+        new_id=new_uid,
+        intent_deadline_s=0,
+    )
+    strays = planner.strays_of(estate, views)
+    if strays:
+        estate = replace(estate, known=estates.known_tokens(store, strays))
+    asked = estates.born_of(store, estate.requests)
+    plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, moment)
+    return reporting.rows(plan, estate), tuple(plan.notes)
+
+
+def _offers(store: Store, workers: Workers[Provider], policy: Policy) -> list[Offer]:
+    """What the store knows; a cloud that it knows nothing of is asked."""
+    found = estates.offers(store, policy.prices)
+    known = {offer.cloud for offer in found}
+    for cloud in policy.clouds:
+        if cloud not in known:
+            future = workers.submit(cloud, lambda provider: list(provider.list_offers()))
+            if future.exception(policy.call_timeout_s * 2) is None:
+                found += estates.priced(future.result(), policy.prices)
+    return found
+
+
+def _as_if(estate: Estate, wanted: Wanted, now: dt.datetime) -> Estate:
+    """The estate with wanted sets written already."""
+    sets = dict(estate.sets)
+    members = list(estate.members)
+    for put in wanted.puts:
+        uid = put.uid or f"new:{put.spec.tenant}/{put.spec.name}"
+        before = sets.get(uid)
+        if before is None:
+            sets[uid] = ApplianceSet(
+                uid, put.spec.name, put.spec.tenant, 1, "", put.spec, now, lease_end=put.spec.lease.ends(now)
+            )
+        else:
+            sets[uid] = replace(before, spec=put.spec)
+        have = {m.ordinal for m in members if m.set_uid == uid}
+        members += [_requested(uid, n, put.spec.tenant, now) for n in range(1, put.spec.count + 1) if n not in have]
+    for aset in wanted.retire:
+        sets[aset.uid] = replace(sets[aset.uid], retiring_since=now, retired_reason="it is not named any more")
+    return replace(estate, sets=sets, members=members)
+
+
+def _requested(uid: str, ordinal: int, tenant: str, now: dt.datetime) -> Member:
+    return Member(uid, ordinal, tenant, ApplianceState.REQUESTED, now, Power.RUNNING, 0, "", "", "", "", 0, 0, None)

@@ -1,0 +1,155 @@
+"""Looks at all clouds side by side: one whole listing each, or a failure.
+
+What is missing from a listing is asked for one by one, a bounded number of times, since only a cloud's denial makes
+an absence a fact.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from cloudmon import faultpoints
+from cloudmon.clock import Clock
+from cloudmon.engine.workers import Workers
+from cloudmon.errors import CloudError, NotFound
+from cloudmon.model.nodes import Node
+from cloudmon.provider import Provider, abilities
+from cloudmon.reconcile.picture import CloudView
+
+_log = structlog.get_logger(__name__)
+
+Absent = Callable[[str, CloudView], Sequence[str]]
+"""Cloud and view -> ids worth asking for one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudFacts:
+    """What an observer knows of a cloud from the settings."""
+
+    listing_lag_s: float
+    call_timeout_s: float
+
+
+class Observer:
+    """Asks every cloud; a slow one makes nobody wait longer than ``patience_s``, and is not asked twice at a time."""
+
+    def __init__(self, workers: Workers[Provider], clock: Clock, *, patience_s: float) -> None:
+        self._workers = workers
+        self._clock = clock
+        self._patience_s = patience_s
+        self._asked: dict[str, tuple[dt.datetime, concurrent.futures.Future[CloudView]]] = {}
+        self._seen_before: dict[str, bool] = {}
+
+    def look(self, clouds: Mapping[str, CloudFacts], absent: Absent, *, verify: int) -> dict[str, CloudView]:
+        """A view of every cloud; those that failed or have not answered are unhealthy, with the reason.
+
+        Arguments:
+            clouds: those that are configured.
+            absent: which missing nodes are worth asking for one by one.
+            verify: how many of them at the most, per cloud.
+        """
+        now = self._clock.now()
+        for cloud, facts in clouds.items():
+            if cloud not in self._asked:
+                call = _Look(cloud, facts, absent, verify, self._clock)
+                self._asked[cloud] = (now, self._workers.submit(cloud, call))
+        futures = [future for _, future in self._asked.values()]
+        concurrent.futures.wait(futures, timeout=self._patience_s)
+        return {cloud: self._take(cloud, facts, now) for cloud, facts in clouds.items()}
+
+    def _take(self, cloud: str, facts: CloudFacts, now: dt.datetime) -> CloudView:
+        since, future = self._asked[cloud]
+        if not future.done():
+            waited = (now - since).total_seconds() + self._patience_s
+            view = _unseen(cloud, facts, since, f"it has not answered for {waited:.0f} s")
+        else:
+            del self._asked[cloud]
+            view = _result(future, cloud, facts, since)
+        after_gap = view.healthy and not self._seen_before.get(cloud, False)
+        self._seen_before[cloud] = view.healthy
+        if not after_gap:
+            return view
+        return CloudView(**{name: getattr(view, name) for name in CloudView.__slots__} | {"after_gap": True})
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The work of one worker: a listing, then the questions about what is missing from it."""
+
+    cloud: str
+    facts: CloudFacts
+    absent: Absent
+    verify: int
+    clock: Clock
+
+    def __call__(self, provider: Provider) -> CloudView:
+        faultpoints.reached("observe.before-listing")
+        listing = provider.list_nodes()
+        faultpoints.reached("observe.after-listing")
+        nodes = {node.id: node for node in listing.nodes}
+        view = self._view(listing.started_at, nodes, frozenset(), provider)
+        denied = set()
+        for node_id in list(self.absent(self.cloud, view))[: self.verify]:
+            found = _ask(provider, node_id)
+            if found is None:
+                continue
+            if isinstance(found, Node):
+                nodes[found.id] = found
+            else:
+                denied.add(node_id)
+        return self._view(listing.started_at, nodes, frozenset(denied), provider) if denied else view
+
+    def _view(self, at: dt.datetime, nodes: dict[str, Node], denied: frozenset[str], provider: Provider) -> CloudView:
+        return CloudView(
+            cloud=self.cloud,
+            healthy=True,
+            observed_at=at,
+            nodes=nodes,
+            denied=denied,
+            lag_s=self.facts.listing_lag_s,
+            call_timeout_s=self.facts.call_timeout_s,
+            verbs=abilities(provider),
+        )
+
+
+def _ask(provider: Provider, node_id: str) -> Node | bool | None:
+    """The node, False when the cloud denies it, None when it gave no answer that can be believed."""
+    try:
+        return provider.get_node(node_id)
+    except NotFound:
+        return False
+    except CloudError as error:
+        _log.debug("node could not be asked for", cloud=provider.cloud, node=node_id, error=error.message)
+        return None
+
+
+def _result(
+    future: concurrent.futures.Future[CloudView], cloud: str, facts: CloudFacts, since: dt.datetime
+) -> CloudView:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, CloudError):
+        return _unseen(cloud, facts, since, f"{type(error).__name__}: {error.message}")
+    if not isinstance(error, Exception):
+        raise error
+    # An adapter that lets a foreign exception out is broken; the cloud is not seen, the others are.
+    _log.error("provider raised what its contract forbids", cloud=cloud, error=type(error).__name__, exc_info=error)
+    return _unseen(cloud, facts, since, f"its adapter failed with {type(error).__name__}")
+
+
+def _unseen(cloud: str, facts: CloudFacts, at: dt.datetime, reason: str) -> CloudView:
+    return CloudView(
+        cloud=cloud,
+        healthy=False,
+        observed_at=at,
+        nodes={},
+        reason=reason,
+        lag_s=facts.listing_lag_s,
+        call_timeout_s=facts.call_timeout_s,
+    )

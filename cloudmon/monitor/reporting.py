@@ -1,0 +1,69 @@
+"""A plan in the words of people."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from cloudmon.model.actions import ActionClass
+from cloudmon.model.offers import Price
+from cloudmon.monitor.reports import PlanRow
+from cloudmon.reconcile import leases
+from cloudmon.reconcile.picture import Estate
+from cloudmon.reconcile.plan import Plan, Step
+from cloudmon.reconcile.wanted import Wanted
+
+
+def rows(plan: Plan, estate: Estate) -> tuple[PlanRow, ...]:
+    """What passes, then what is held back."""
+    found = [_row(step, estate, "") for step in plan.steps]
+    found += [_row(held.step, estate, held.breaker) for held in plan.held]
+    for update in plan.set_updates:
+        aset = estate.sets[update.uid]
+        found.append(PlanRow(aset.name, update.kind, ActionClass.SAFE.value, update.message))
+    return tuple(found)
+
+
+def wanted_rows(wanted: Wanted) -> tuple[PlanRow, ...]:
+    """What becomes of sets."""
+    found = []
+    for put in wanted.puts:
+        verb = "create" if put.previous is None else "change"
+        reason = f"{put.spec.count} appliances of template {put.spec.template.name}"
+        if put.previous is not None and put.previous.count != put.spec.count:
+            reason = f"{put.previous.count} → {reason}"
+        found.append(PlanRow(put.spec.name, verb, ActionClass.SAFE.value, reason))
+    for aset in wanted.retire:
+        reason = "is not named any more"
+        found.append(PlanRow(aset.name, "retire", ActionClass.RETIREMENT.value, reason))
+    return tuple(found)
+
+
+def subject(estate: Estate, set_uid: str, ordinal: int) -> str:
+    aset = estate.sets.get(set_uid)
+    return f"{aset.name if aset is not None else set_uid}/{ordinal}"
+
+
+def _row(step: Step, estate: Estate, held: str) -> PlanRow:
+    intent = step.intent
+    price: Price | None = step.offer.price if step.offer is not None else None
+    uid, ordinal = intent.appliance
+    return PlanRow(
+        subject(estate, uid, ordinal) if uid else f"{intent.cloud}:{intent.node_id}",
+        f"{intent.verb}{' (again)' if step.again else ''}",
+        intent.action_class.value,
+        intent.reason,
+        held,
+        intent.cloud,
+        intent.offer,
+        price,
+    )
+
+
+def next_at(plan: Plan, estate: Estate, now: dt.datetime) -> dt.datetime | None:
+    """When the next thing that is waited for falls due."""
+    instants = [waiting.until for waiting in plan.waiting if waiting.until is not None]
+    for aset in estate.sets.values():
+        due = leases.due_at(aset, now)
+        if due is not None:
+            instants.append(due)
+    return min(instants) if instants else None

@@ -1,0 +1,266 @@
+"""Puts a monitor together from settings: for one plan, for the ticks of a command, or as a service."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from cloudmon import plugins
+from cloudmon.clock import Clock, SystemClock
+from cloudmon.engine.workers import ThreadedWorkers, Workers
+from cloudmon.errors import CloudError, SettingsError
+from cloudmon.monitor import forecast, reporting, self_usage
+from cloudmon.monitor import wanted as wanting
+from cloudmon.monitor.journal import Journal
+from cloudmon.monitor.observe import CloudFacts
+from cloudmon.monitor.pace import Allowance, Pace, Paced
+from cloudmon.monitor.reports import PlanReport, TickReport
+from cloudmon.monitor.tick import Monitor, Policy, View
+from cloudmon.provider import Provider
+from cloudmon.reconcile.limits import ClassLimits, Limits
+from cloudmon.settings import BreakerSettings, Settings, SettingsFile, SweepSettings, log_key
+from cloudmon.store import Store, open_store
+
+_log = structlog.get_logger(__name__)
+
+
+def limits_of(breakers: BreakerSettings, sweep: SweepSettings) -> Limits:
+    """The breakers as the pure rooms know them."""
+    plain = {name: getattr(breakers, name) for name in BreakerSettings.model_fields if hasattr(Limits, name)}
+    for name in ("disruptive", "destructive", "retirement"):
+        found = getattr(breakers, name)
+        plain[name] = ClassLimits(found.per_set, found.per_tenant, found.per_cloud, found.window_s)
+    return Limits(**plain, end_orphans=sweep.orphans == "end", end_duplicates=sweep.duplicates == "end")
+
+
+def policy_of(settings: Settings, today: dt.date, *, confirmed: bool = False) -> Policy:
+    """What the settings say about a tick."""
+    monitor = settings.monitor
+    return Policy(
+        limits=limits_of(settings.breakers, settings.sweep),
+        clouds={
+            name: CloudFacts(cloud.listing_lag_s, monitor.call_timeout_s) for name, cloud in settings.clouds.items()
+        },
+        prices={name: cloud.price_overrides(today) for name, cloud in settings.clouds.items()},
+        view=View(settings.author, settings.specs(), confirmed),
+        poll_interval_s=monitor.poll_interval_s,
+        call_timeout_s=monitor.call_timeout_s,
+    )
+
+
+class Service:
+    """One monitor on one store. A context manager: leaving it ends the monitor's ownership and lets go of the store.
+
+    Arguments:
+        settings: what it is told.
+        clock: what tells the time.
+        file: where the settings came from, when they may change; None when they never do.
+        workers: who makes the calls; None makes threads as the settings say.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        *,
+        file: SettingsFile | None = None,
+        workers: Workers[Provider] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self._file = file
+        self._paces: dict[str, Pace] = {}
+        self._stop = threading.Event()
+        self._exit = ExitStack()
+        self._given = workers
+        self._monitor: Monitor | None = None
+        self.store: Store
+        self.workers: Workers[Provider]
+
+    def __enter__(self) -> Self:
+        try:
+            self.store = self._open_store()
+            self._exit.callback(self.store.close)
+            self.workers = self._given or self._threads()
+            self._exit.callback(self.workers.close, self.settings.monitor.drain_s)
+        except BaseException:
+            self._exit.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._exit.close()
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    def _open_store(self) -> Store:
+        state_dir = Path(self.settings.monitor.state_dir)
+        return open_store(
+            self.settings.store.url_with_password,
+            log_key=log_key(self.settings),
+            anchor_dir=state_dir / "anchors",
+            now=self.clock.now(),
+        )
+
+    def _threads(self) -> Workers[Provider]:
+        monitor = self.settings.monitor
+        return ThreadedWorkers(
+            self.make_provider,
+            self.settings.clouds,
+            clock=self.clock,
+            workers_per_cloud=monitor.workers_per_cloud,
+            stuck_after_s=monitor.call_timeout_s * 4,
+        )
+
+    def make_provider(self, cloud: str) -> Provider:
+        """A new provider of one cloud for the calling thread, kept to the cloud's pace."""
+        found = self.settings.clouds[cloud]
+        factory = plugins.provider(found.provider)
+        provider = factory(
+            cloud,
+            self.settings.options(cloud),
+            now=self.clock.now,
+            timeout_s=self.settings.monitor.call_timeout_s,
+        )
+        return Paced(provider, self.pace(cloud))
+
+    def pace(self, cloud: str) -> Pace:
+        """The pace of one cloud, shared by all its workers."""
+        pace = self._paces.get(cloud)
+        if pace is None:
+            pace = self._paces.setdefault(cloud, Pace(cloud, self.clock, self._allowance(cloud), stop=self._stop))
+        return pace
+
+    def _allowance(self, cloud: str) -> Allowance:
+        found = self.settings.clouds[cloud]
+        return Allowance(found.calls_per_s, found.burst, patience_s=self.settings.monitor.call_timeout_s)
+
+    # --- looking without touching -------------------------------------------------------------------------------------
+
+    def plan(self) -> PlanReport:
+        """What a tick would do now: clouds are looked at, nothing is written and nothing is done."""
+        now = self.clock.now()
+        policy = policy_of(self.settings, now.date())
+        view = policy.view
+        found = wanting.merge(
+            self.store, self.settings.author, view.specs if view else (), limits=policy.limits, confirmed=False, now=now
+        )
+        rows, notes = forecast.forecast(self.store, self.workers, self.clock, policy, found, now)
+        held = (f"{self.settings.author}: {found.held}",) if found.held else ()
+        return PlanReport((*reporting.wanted_rows(found), *rows), (*held, *found.foreign, *notes))
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    @property
+    def monitor(self) -> Monitor:
+        """The monitor, once :meth:`begin` made one."""
+        if self._monitor is None:
+            raise AssertionError("begin() comes first")
+        return self._monitor
+
+    def begin(self, *, confirmed: bool = False) -> Monitor:
+        """Take the store for this monitor alone and open a new epoch.
+
+        Arguments:
+            confirmed: a person said that what the settings ask for is meant, even where it is suddenly much less.
+
+        Raises:
+            MonitorAlreadyRuns: another one holds the store; the sentence names it and the way out.
+        """
+        if self._monitor is not None:
+            return self._monitor
+        self._exit.enter_context(self.store.lock())
+        now = self.clock.now()
+        before = self.store.monitors.current()
+        owner = self.store.monitors.begin(host=socket.gethostname(), pid=os.getpid(), now=now)
+        meter = self_usage.Meter(self.store, owner, self.clock, calls=self._calls)
+        meter.close_predecessor(before, now)
+        self._monitor = Monitor(
+            store=self.store,
+            owner=owner,
+            workers=self.workers,
+            clock=self.clock,
+            policy=policy_of(self.settings, now.date(), confirmed=confirmed),
+            journal=Journal(Path(self.settings.monitor.state_dir) / "journal.jsonl", self.settings.monitor.journal_mib),
+        )
+        self._exit.callback(self.store.monitors.end, owner, now)
+        self._exit.callback(meter.end)
+        self.meter = meter
+        meter.begin(now)
+        return self._monitor
+
+    def tick(self) -> TickReport:
+        """One tick, offers refreshed where they are due, the settings file read again where it changed."""
+        monitor = self.begin()
+        self.reload()
+        self.refresh_offers()
+        report = monitor.tick()
+        if monitor.policy.view is not None and monitor.policy.view.confirmed:
+            # What was confirmed has been taken over; the next suspicious view is held again.
+            monitor.policy = replace(monitor.policy, view=replace(monitor.policy.view, confirmed=False))
+        return report
+
+    def reload(self) -> bool:
+        """Take over a changed settings file; a broken one is refused, loudly, and the old one stays in force."""
+        if self._file is None or not self._file.changed():
+            return False
+        try:
+            settings = self._file.reload()
+        except SettingsError as error:
+            _log.error("the changed settings are refused; the old ones stay in force", error=error.message)
+            return False
+        if settings.store != self.settings.store:
+            _log.error("another store needs a restart; all other changes are taken over", file=str(self._file.path))
+            settings = settings.model_copy(update={"store": self.settings.store})
+        if settings.clouds != self.settings.clouds or settings.monitor != self.settings.monitor:
+            self.settings = settings
+            for cloud in self._paces.keys() & settings.clouds.keys():
+                self._paces[cloud].allow(self._allowance(cloud))
+            self.workers.replace(settings.clouds)
+        self.settings = settings
+        self.monitor.policy = policy_of(settings, self.clock.now().date())
+        _log.info("took over changed settings", file=str(self._file.path))
+        return True
+
+    def refresh_offers(self) -> None:
+        """Read the offers of clouds whose offers are older than the settings allow. A cloud that does not answer
+        keeps the offers it had."""
+        now = self.clock.now()
+        due = dt.timedelta(seconds=self.settings.monitor.offers_interval_s)
+        asked = {}
+        for cloud in self.settings.clouds:
+            _, fetched_at = self.store.offers.of(cloud)
+            if fetched_at is None or now - fetched_at >= due:
+                asked[cloud] = self.workers.submit(cloud, lambda provider: list(provider.list_offers()))
+        for cloud, future in asked.items():
+            try:
+                offers = future.result(self.settings.monitor.call_timeout_s * 2)
+            except (CloudError, TimeoutError) as error:
+                _log.warning("offers could not be read", cloud=cloud, error=str(error))
+                continue
+            self.store.offers.replace(cloud, offers, now)
+
+    def _calls(self) -> Mapping[str, int]:
+        return {cloud: sum(pace.calls.values()) for cloud, pace in self._paces.items()}
+
+
+def open_service(settings: Path | str | Settings, clock: Clock | None = None) -> Service:
+    """A service on these settings, or on the file of that name, which is watched for changes."""
+    clock = clock or SystemClock()
+    if isinstance(settings, Settings):
+        return Service(settings, clock)
+    file = SettingsFile(Path(settings))
+    return Service(file.reload(), clock, file=file)

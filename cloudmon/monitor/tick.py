@@ -1,0 +1,374 @@
+"""One tick: observe, settle, decide, break, record, act, record, meter. The same lines whoever runs it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from cloudmon import faultpoints, placement
+from cloudmon.clock import Clock
+from cloudmon.engine.workers import Workers
+from cloudmon.errors import StoreUnavailable
+from cloudmon.model import identity
+from cloudmon.model.actions import Intent, Outcome, Verb
+from cloudmon.model.appliances import ApplianceState, Power
+from cloudmon.model.changes import Change
+from cloudmon.model.nodes import Node
+from cloudmon.model.observations import Observation
+from cloudmon.model.offers import Choice, Price
+from cloudmon.model.sets import Healing, SetSpec
+from cloudmon.model.tenants import EVERYONE
+from cloudmon.monitor import act, adopt, asks, reporting
+from cloudmon.monitor import estate as estates
+from cloudmon.monitor import wanted as wanting
+from cloudmon.monitor.act import Actor, Call
+from cloudmon.monitor.journal import Journal
+from cloudmon.monitor.observe import CloudFacts, Observer
+from cloudmon.monitor.reports import TickReport
+from cloudmon.provider import Provider
+from cloudmon.reconcile import breakers, launch, outcomes, planner
+from cloudmon.reconcile.limits import Limits
+from cloudmon.reconcile.picture import CloudView, Estate, Moment
+from cloudmon.reconcile.plan import Plan, Step
+from cloudmon.store import Ownership, Store
+
+_log = structlog.get_logger(__name__)
+
+CHUNK = 1_000
+"""Changes written in one transaction: large enough to be fast, small enough to leave the store to others."""
+
+CLOCK_JUMP_S = 30.0
+"""Seconds by which the wall clock may leave the steady one between two ticks before the tick destroys nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One author's wanted sets."""
+
+    author: str
+    specs: tuple[SetSpec, ...]
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the settings say about a tick."""
+
+    limits: Limits
+    clouds: Mapping[str, CloudFacts]
+    prices: Mapping[str, Mapping[str, Price]]
+    """By cloud, one entry each: prices that win over the cloud's own, by size."""
+    view: View | None
+    """The settings file's wanted sets; None when this monitor has none of its own."""
+    poll_interval_s: float
+    call_timeout_s: float
+
+
+@dataclass(slots=True)
+class Monitor:
+    """The monitor loop's one step. Not shared between threads: one tick at a time."""
+
+    store: Store
+    owner: Ownership
+    workers: Workers[Provider]
+    clock: Clock
+    policy: Policy
+    journal: Journal | None = None
+    new_id: Callable[[], str] = identity.new_uid
+    observer: Observer = field(init=False)
+    actor: Actor = field(init=False)
+    views: Mapping[str, CloudView] = field(default_factory=dict)
+    """What the last tick saw."""
+    _ticks: int = 0
+    _clocks: tuple[dt.datetime, float] | None = None
+
+    def __post_init__(self) -> None:
+        self.observer = Observer(self.workers, self.clock, patience_s=self.policy.call_timeout_s * 2)
+        self.actor = Actor(self.workers, self.clock)
+
+    def tick(self) -> TickReport:
+        """Everything that is due now.
+
+        Raises:
+            Fenced: a newer monitor owns the estate; nothing was changed, and nothing must be any more.
+        """
+        now = self.clock.now()
+        jumped = self._clock_jumped(now)
+        first = self._ticks == 0 or jumped
+        self._ticks += 1
+        with structlog.contextvars.bound_contextvars(tick=self._ticks):
+            try:
+                return self._tick(now, first)
+            except StoreUnavailable as error:
+                return self._away(now, error)
+
+    def _tick(self, now: dt.datetime, first: bool) -> TickReport:
+        self._replay()
+        performed, failed = self._collect(0.0)
+        notes = self._admit_own(now)
+        desk = asks.Desk(self.store, self.owner, self._admit)
+        desk.answer_pending(now)
+        estate = self._load(now)
+        views = self._observe(estate)
+        if adopt.answer(self.store, self.owner, views, self._moment(now, estate, first), desk):
+            estate = self._load(now)
+        self._spans(views)
+        asked = estates.born_of(self.store, estate.requests)
+        desk.follow(estate, asked, now)
+        plan = self._plan(estate, views, asked, self._moment(now, estate, first))
+        changed = self._write(plan.changes, now)
+        self._update_sets(plan, now)
+        begun = self._begin(plan, estate, now, self._moment(now, estate, first))
+        done = self._collect(self.policy.poll_interval_s)
+        rows = reporting.rows(plan, estate)
+        steady = plan.quiet and not begun and not estate.intents and not self.actor.in_flight
+        return TickReport(
+            at=now,
+            steady=steady and not self.store.requests.pending(EVERYONE),
+            performed=performed + done[0],
+            failed=failed + done[1],
+            changes=changed,
+            rows=rows,
+            notes=(*notes, *plan.notes),
+            next_at=reporting.next_at(plan, estate, now),
+        )
+
+    # --- before ---------------------------------------------------------------------------------------------------
+
+    def _clock_jumped(self, now: dt.datetime) -> bool:
+        """Whether the wall clock and the steady clock disagree about how long it was since the last tick."""
+        steady = self.clock.monotonic()
+        before, self._clocks = self._clocks, (now, steady)
+        if before is None:
+            return False
+        return abs((now - before[0]).total_seconds() - (steady - before[1])) > CLOCK_JUMP_S
+
+    def _admit_own(self, now: dt.datetime) -> tuple[str, ...]:
+        view = self.policy.view
+        if view is None:
+            return ()
+        found = wanting.admit(
+            self.store,
+            self.owner,
+            view.author,
+            view.specs,
+            limits=self.policy.limits,
+            confirmed=view.confirmed,
+            now=now,
+        )
+        return (*((f"{view.author}: {found.held}",) if found.held else ()), *found.foreign)
+
+    def _admit(self, author: str, specs: Sequence[SetSpec], confirmed: bool, now: dt.datetime) -> str:
+        """Another author's view, handed in by a request. A confirmed view of our own file's author is remembered."""
+        found = wanting.admit(
+            self.store, self.owner, author, specs, limits=self.policy.limits, confirmed=confirmed, now=now
+        )
+        own = self.policy.view
+        if own is not None and own.author == author:
+            self.policy = replace(self.policy, view=View(author, tuple(specs)))
+        return found.held
+
+    def _load(self, now: dt.datetime) -> Estate:
+        since = now - dt.timedelta(seconds=max(breakers.longest_window_s(self.policy.limits), 3_600))
+        return estates.load(self.store, since=since, offers=estates.offers(self.store, self.policy.prices))
+
+    def _moment(self, now: dt.datetime, estate: Estate, first: bool) -> Moment:
+        return Moment(
+            now=now,
+            epoch=self.owner.epoch,
+            limits=self.policy.limits,
+            confirmations=estates.confirmations(estate.requests),
+            first_tick=first,
+            new_id=self.new_id,
+            intent_deadline_s=max(60.0, 4 * self.policy.call_timeout_s),
+            in_flight=self.actor.in_flight,
+        )
+
+    # --- see --------------------------------------------------------------------------------------------------------
+
+    def _observe(self, estate: Estate | None) -> dict[str, CloudView]:
+        def absent(cloud: str, view: CloudView) -> Sequence[str]:
+            return planner.to_verify(estate, cloud, view) if estate is not None else ()
+
+        views = self.observer.look(self.policy.clouds, absent, verify=self.policy.limits.verify_per_tick)
+        self.views = views
+        return views
+
+    def _spans(self, views: Mapping[str, CloudView]) -> None:
+        """A healthy listing extends its cloud's span, a failure ends it. The only rows that a quiet tick writes."""
+        for cloud, view in views.items():
+            if view.healthy:
+                gap = self.policy.poll_interval_s * 3 + self.policy.call_timeout_s * 2
+                self.store.spans.extend(self.owner, cloud, view.observed_at, max_gap_s=gap)
+            else:
+                self.store.spans.end(self.owner, cloud, view.observed_at, view.reason)
+
+    def _plan(
+        self, estate: Estate, views: Mapping[str, CloudView], asked: Mapping[str, Sequence[Intent]], moment: Moment
+    ) -> Plan:
+        strays = planner.strays_of(estate, views)
+        if strays:
+            estate = replace(estate, known=estates.known_tokens(self.store, strays))
+        return planner.plan(estate, views, rankings(estate, views, moment.now), strays, asked, moment)
+
+    # --- write and act ----------------------------------------------------------------------------------------------
+
+    def _write(self, changes: Sequence[Change], now: dt.datetime) -> int:
+        if not changes:
+            return 0
+        faultpoints.reached("tick.before-changes")
+        written = 0
+        for start in range(0, len(changes), CHUNK):
+            written += sum(self.store.ledger.write(self.owner, changes[start : start + CHUNK], now=now))
+        faultpoints.reached("tick.after-changes")
+        return written
+
+    def _update_sets(self, plan: Plan, now: dt.datetime) -> None:
+        for update in plan.set_updates:
+            entry = estates.set_entry(update, now)
+            self.store.sets.update(self.owner, update.uid, now=now, log=entry, **update.values)
+
+    def _begin(self, plan: Plan, estate: Estate, now: dt.datetime, moment: Moment) -> int:
+        """Record all intents in one transaction that checks the budgets again, then hand their calls out."""
+        if not plan.steps:
+            return 0
+        for uid, choices in plan.rankings.items():
+            if any(step.intent.appliance.set_uid == uid for step in plan.steps):
+                self.store.placements.put(self.owner, uid, estate.sets[uid].generation, choices, now)
+        faultpoints.reached("intents.before-record")
+        budgets = breakers.all_budgets(plan.steps, moment)
+        taken = self.store.ledger.write(self.owner, [step.change for step in plan.steps], now=now, budgets=budgets)
+        faultpoints.reached("intents.after-record")
+        begun = 0
+        for step, recorded in zip(plan.steps, taken, strict=True):
+            if recorded:
+                self.actor.begin(self._call(step, estate))
+                begun += 1
+        return begun
+
+    def _call(self, step: Step, estate: Estate) -> Call:
+        if step.intent.verb not in (Verb.LAUNCH, Verb.ADOPT):
+            return Call(step, None)
+        spec = self._spec(step, estate)
+        if step.intent.verb is Verb.ADOPT:
+            return Call(step, None, act.tags_of(step.intent.token, spec))
+        return Call(step, act.node_request(step, spec))
+
+    def _spec(self, step: Step, estate: Estate) -> SetSpec:
+        """The generation that the incarnation was opened with: the same token comes with the same parameters."""
+        aset = estate.sets[step.intent.appliance.set_uid]
+        generation = step.intent.evidence.get("generation", aset.generation)
+        if generation == aset.generation:
+            return aset.spec
+        for number, _, spec, _ in self.store.sets.generations(EVERYONE, aset.uid):
+            if number == generation:
+                return spec
+        return aset.spec
+
+    def _collect(self, patience_s: float) -> tuple[int, int]:
+        """Record the outcomes of calls that came back; (performed, failed)."""
+        performed = failed = 0
+        for landed in self.actor.landed(patience_s):
+            faultpoints.reached("outcome.before-record")
+            now = self.clock.now()
+            changes = [self._outcome(call, outcome, node, now) for call, outcome, node in landed]
+            self.store.ledger.write(self.owner, changes, now=now)
+            self.actor.recorded(landed)
+            faultpoints.reached("outcome.after-record")
+            performed += sum(1 for _, outcome, _ in landed if outcome.accepted)
+            failed += sum(1 for _, outcome, _ in landed if not outcome.accepted)
+        return performed, failed
+
+    def _outcome(self, call: Call, outcome: Outcome, node: Node | None, now: dt.datetime) -> Change:
+        intent = call.step.intent
+        member = self.store.members.get(EVERYONE, intent.appliance) if not outcome.accepted else None
+        names = {aset.uid: aset for aset in self.store.sets.active(EVERYONE)} if not outcome.accepted else {}
+        aset = names.get(intent.appliance.set_uid)
+        if not outcome.accepted:
+            _log.warning(
+                "action failed", intent=intent.id, verb=intent.verb.value, cloud=intent.cloud, error=outcome.error
+            )
+        return outcomes.record(
+            call.step,
+            outcome,
+            node,
+            attempts=member.attempts if member is not None else 0,
+            healing=aset.spec.healing if aset is not None else Healing(),
+            set_name=aset.name if aset is not None else intent.appliance.set_uid,
+            now=now,
+        )
+
+    # --- while the store is away ------------------------------------------------------------------------------------
+
+    def _away(self, now: dt.datetime, error: StoreUnavailable) -> TickReport:
+        """Keep watching, into the journal; act on nothing: an effect needs its intent first."""
+        _log.error("the store is away; watching on, acting on nothing", error=error.message)
+        views = self._observe(None)
+        if self.journal is not None:
+            for view in views.values():
+                self.journal.append(_observation(view))
+        return TickReport(at=now, steady=False, store_away=error.message)
+
+    def _replay(self) -> None:
+        """What was seen while the store was away, in order: facts and spans, no action."""
+        if self.journal is None:
+            return
+        seen = False
+        for observation in self.journal.replay():
+            seen = True
+            view = _view(observation)
+            at = observation.started_at
+            # A listing whose nodes a full journal had to drop still says that the cloud was seen, and no more.
+            if observation.nodes is not None:
+                estate = self._load(at)
+                self._write(planner.facts(estate, {view.cloud: view}, self._moment(at, estate, True)), at)
+            self._spans({view.cloud: view})
+        if seen:
+            self.journal.clear()
+            _log.info("replayed what was seen while the store was away")
+
+
+def rankings(estate: Estate, views: Mapping[str, CloudView], now: dt.datetime) -> dict[str, Sequence[Choice]]:
+    """Placement for every set that has members to launch."""
+    needy = {
+        m.set_uid
+        for m in estate.members
+        if m.state is ApplianceState.REQUESTED and m.wanted is Power.RUNNING and m.set_uid in estate.sets
+    }
+    found: dict[str, Sequence[Choice]] = {}
+    for uid in needy:
+        aset = estate.sets[uid]
+        since = now - dt.timedelta(seconds=aset.spec.healing.backoff_max_s)
+        barred = launch.excluded(estate.recent, uid, since)
+        barred |= {f"{cloud}/": f"is not seen: {view.reason}" for cloud, view in views.items() if not view.healthy}
+        clouds = aset.spec.clouds or tuple(views)
+        found[uid] = placement.rank(
+            aset.spec.template.needs,
+            clouds=[cloud for cloud in clouds if cloud in views],
+            images=aset.spec.template.images,
+            offers=estate.offers,
+            excluded=dict(_spread(barred, estate)),
+            now=now,
+        )
+    return found
+
+
+def _spread(barred: Mapping[str, str], estate: Estate) -> Iterator[tuple[str, str]]:
+    """What bars a whole cloud bars each of its offers."""
+    for offer in estate.offers:
+        why = barred.get(offer.key) or barred.get(f"{offer.cloud}/")
+        if why:
+            yield offer.key, why
+
+
+def _observation(view: CloudView) -> Observation:
+    ours = [node for node in view.nodes.values() if node.estate is not None] if view.healthy else None
+    return Observation(view.cloud, view.observed_at, view.observed_at, view.healthy, view.reason, ours)
+
+
+def _view(observation: Observation) -> CloudView:
+    nodes = {node.id: node for node in observation.nodes or ()}
+    return CloudView(observation.cloud, observation.healthy, observation.started_at, nodes, reason=observation.reason)

@@ -1,0 +1,81 @@
+"""Writes one author's view of wanted sets into the store, as generations."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from cloudmon import faultpoints
+from cloudmon.model.actions import LogEntry
+from cloudmon.model.changes import Change, FindingEnd
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.identity import DEFAULT_TENANT
+from cloudmon.model.sets import SetSpec
+from cloudmon.model.tenants import EVERYONE
+from cloudmon.reconcile import wanted
+from cloudmon.reconcile.limits import Limits
+from cloudmon.reconcile.wanted import Wanted
+from cloudmon.store import Ownership, Store
+
+
+def merge(
+    store: Store, author: str, specs: Sequence[SetSpec], *, limits: Limits, confirmed: bool, now: dt.datetime
+) -> Wanted:
+    """What this view would change; nothing is written."""
+    subject = f"file:{author}"
+    suspicion = next(
+        (f for f in store.findings.open(EVERYONE) if f.kind is FindingKind.SUSPICIOUS and f.subject == subject), None
+    )
+    return wanted.merge(
+        specs,
+        store.sets.active(EVERYONE),
+        store.sets.last_of_author(EVERYONE, author),
+        limits=limits,
+        suspicion=suspicion,
+        confirmed=confirmed,
+        now=now,
+    )
+
+
+def admit(  # noqa: PLR0913  # one thing each, named by the caller
+    store: Store,
+    owner: Ownership,
+    author: str,
+    specs: Sequence[SetSpec],
+    *,
+    limits: Limits,
+    confirmed: bool,
+    now: dt.datetime,
+) -> Wanted:
+    """Write what this view changes. Each set is written whole; a kill between two leaves the rest to the next call,
+    which finds the same view and the same difference."""
+    found = merge(store, author, specs, limits=limits, confirmed=confirmed, now=now)
+    for put in found.puts:
+        faultpoints.reached("wanted.before-generation")
+        store.sets.put(owner, uid=put.uid, spec=put.spec, author=author, now=now, reason=f"as {author} says")
+        faultpoints.reached("wanted.after-generation")
+    for aset in found.retire:
+        reason = f"{author} does not name it any more"
+        store.sets.update(
+            owner,
+            aset.uid,
+            now=now,
+            log=LogEntry(aset.uid, now, "set.retiring", aset.name, {"reason": reason}),
+            retiring_since=now,
+            retired_reason=reason,
+        )
+    _say(store, owner, author, found.held, now)
+    return found
+
+
+def _say(store: Store, owner: Ownership, author: str, held: str, now: dt.datetime) -> None:
+    """Keep the finding about a suspicious view open while it is held, and end it after."""
+    subject = f"file:{author}"
+    opened = any(f.kind is FindingKind.SUSPICIOUS and f.subject == subject for f in store.findings.open(EVERYONE))
+    if held and not opened:
+        finding = Finding(FindingKind.SUSPICIOUS, subject, DEFAULT_TENANT, "critical", f"{author}: {held}", {}, now)
+        entry = LogEntry("estate", now, "breaker.held", subject, {"reason": held})
+        store.ledger.write(owner, [Change(tenant=DEFAULT_TENANT, findings=(finding,), log=(entry,))], now=now)
+    elif opened and not held:
+        end = FindingEnd(FindingKind.SUSPICIOUS, subject)
+        store.ledger.write(owner, [Change(tenant=DEFAULT_TENANT, findings=(end,))], now=now)
