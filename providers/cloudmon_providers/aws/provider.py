@@ -1,0 +1,158 @@
+"""EC2 as a provider: libcloud's connection for nodes, boto3 for offers, prices and the chain of credentials."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, cast
+
+from libcloud.compute.base import NodeDriver
+
+from cloudmon import errors
+from cloudmon.model.identity import TAG_TOKEN
+from cloudmon.model.nodes import ENDING, Node, NodeRequest
+from cloudmon.model.offers import Offer
+from cloudmon_providers._libcloud import Dialect, LibcloudProvider
+from cloudmon_providers.aws import creation, listing, offers
+from cloudmon_providers.aws.chain import Source
+from cloudmon_providers.aws.connection import Ec2
+from cloudmon_providers.aws.credentials import Credentials
+from cloudmon_providers.aws.options import AwsOptions
+
+PAGE: Final = 1_000
+"""Instances a page: the most that EC2 gives, and far from what it throttles."""
+
+_ACTIONS: Final[Mapping[str, str]] = {
+    "start_node": "StartInstances",
+    "stop_node": "StopInstances",
+    "reboot_node": "RebootInstances",
+}
+
+
+class AwsProvider(LibcloudProvider):
+    """One account and region of EC2.
+
+    Hibernation is not offered as suspension: it needs an encrypted root volume, an agent in the image and a choice at
+    launch, and what comes back is a stopped instance.
+    """
+
+    settings_model: ClassVar[type] = AwsOptions
+    # EC2 is trusted with tokens; an imitation that is not is asked by tag in `launch`, with one filtered call.
+    dialect: ClassVar[Dialect] = Dialect(honours_tokens=True)
+
+    def __init__(self, cloud: str, options: object, *, now: Callable[[], dt.datetime], timeout_s: float) -> None:
+        super().__init__(cloud, now=now, driver_class=Ec2)
+        self._options = AwsOptions.model_validate(options)
+        self._timeout_s = timeout_s
+        self._source = Source(cloud, self._options)
+        self._credentials: Credentials | None = None
+        self._images: dict[str, creation.Image] = {}
+
+    def connect(self) -> NodeDriver:
+        options = self._options
+        credentials = self._credentials or self._source.current()
+        return Ec2(
+            self.cloud,
+            credentials,
+            region=options.region,
+            endpoint=options.endpoint,
+            timeout_s=self._timeout_s,
+            now=self._now,
+        )
+
+    def reset(self) -> None:
+        super().reset()
+        self._source.reset()
+        self._credentials = None
+
+    def lacks(self, verb: str) -> bool:
+        return verb != "tag_node" and verb not in _ACTIONS
+
+    def pages(self) -> Iterator[Sequence[Node]]:
+        return self._pages({})
+
+    def find(self, node_id: str) -> Node | None:
+        try:
+            answer = self._ask("DescribeInstances", {"InstanceId.1": node_id})
+        except errors.NotFound:
+            return None
+        nodes, _ = listing.page(answer, cloud=self.cloud)
+        if [node.id for node in nodes] != [node_id]:
+            raise errors.UnexpectedAnswer(
+                f"{self.cloud}: asked for {node_id}, got {len(nodes)} others", cloud=self.cloud
+            )
+        return nodes[0]
+
+    def launch(self, request: NodeRequest) -> Node:
+        if not self._options.honours_tokens and (earlier := self._living(request.token)):
+            return earlier
+        parameters = creation.parameters(request, self._options, self._image(request.image), cloud=self.cloud)
+        try:
+            answer = self._ask("RunInstances", parameters)
+        except errors.Refused as error:
+            # The token made a node before, from other parameters: a template's, or an image's that was replaced. The
+            # token is what counts, so that node is the answer.
+            if error.code == "IdempotentParameterMismatch" and (earlier := self._living(request.token)):
+                return earlier
+            raise
+        nodes, _ = listing.page(answer, cloud=self.cloud, root="RunInstancesResponse")
+        if len(nodes) != 1:
+            raise errors.UnexpectedAnswer(f"{self.cloud}: RunInstances made {len(nodes)} nodes, not one")
+        return nodes[0]
+
+    def end(self, node_id: str) -> None:
+        self._ask("TerminateInstances", {"InstanceId.1": node_id})
+
+    def call(self, verb: str, node_id: str, *arguments: object) -> None:
+        if verb == "tag_node":
+            tags = cast("Mapping[str, str]", arguments[0])
+            self._ask("CreateTags", {"ResourceId.1": node_id, **creation.numbered(tags, "Tag")})
+        elif verb in _ACTIONS:
+            self._ask(_ACTIONS[verb], {"InstanceId.1": node_id})
+        else:
+            raise errors.Unsupported(f"{self.cloud}: EC2 cannot {verb}", cloud=self.cloud)
+
+    def offers(self) -> Sequence[Offer]:
+        return offers.of(self.cloud, self._options, self._source.current(), timeout_s=self._timeout_s)
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _ask(self, action: str, parameters: Mapping[str, str]) -> bytes:
+        """One call with credentials that are good now; rejected ones are not kept."""
+        credentials = self._source.current()
+        if credentials != self._credentials:
+            super().reset()
+            self._credentials = credentials
+        driver: Any = self.driver
+        try:
+            answer: bytes = driver.ask(action, parameters)
+        except errors.CredentialsRejected:
+            self.reset()
+            raise
+        return answer
+
+    def _pages(self, filters: Mapping[str, str]) -> Iterator[Sequence[Node]]:
+        seen: set[str] = set()
+        token = ""
+        while True:
+            parameters = {"MaxResults": str(PAGE), **filters, **({"NextToken": token} if token else {})}
+            nodes, token = listing.page(self._ask("DescribeInstances", parameters), cloud=self.cloud)
+            yield nodes
+            if not token:
+                return
+            if token in seen:
+                raise errors.UnexpectedAnswer(f"{self.cloud}: EC2's pages go in a circle", cloud=self.cloud)
+            seen.add(token)
+
+    def _living(self, token: str) -> Node | None:
+        """The node that carries the token, the oldest if there are several."""
+        filters = {"Filter.1.Name": f"tag:{TAG_TOKEN}", "Filter.1.Value.1": token}
+        found = [node for page in self._pages(filters) for node in page if node.state not in ENDING]
+        return min(found, key=lambda node: (node.created_at or self._now(), node.id), default=None)
+
+    def _image(self, image_id: str) -> creation.Image:
+        """What is known of an image; images never change, so each is asked for once."""
+        if image_id not in self._images:
+            answer = self._ask("DescribeImages", {"ImageId.1": image_id})
+            self._images[image_id] = creation.image(answer, image_id, cloud=self.cloud)
+        return self._images[image_id]
