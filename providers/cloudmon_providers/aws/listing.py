@@ -123,6 +123,11 @@ class _Walk:
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self.first
         self.parser.EndElementHandler = self.end
+        self.parser.StartDoctypeDeclHandler = self.doctype
+
+    def doctype(self, *_: object) -> None:
+        # EC2 never sends one; it is how entities that expand without bound would come in.
+        raise UnexpectedAnswer(f"EC2's {self.root} came with a document type", cloud=self.cloud)
 
     def first(self, name: str, attributes: dict[str, str]) -> None:
         namespace = attributes.get("xmlns", "")
