@@ -1,0 +1,16 @@
+"""An honest simulated cloud: a libcloud driver of its own over a world in memory, or in a file of several processes.
+
+``world`` is the cloud with its time, its faults and a test's hands on it; ``driver`` is what libcloud sees of it;
+``provider`` is the shared adapter over that. Nothing here asks a clock: the world is handed one.
+"""
+
+from __future__ import annotations
+
+from cloudmon_providers.dummy.faults import Fault
+from cloudmon_providers.dummy.provider import DummyProvider
+from cloudmon_providers.dummy.settings import DummySettings, Faults
+from cloudmon_providers.dummy.truth import TrueNode
+from cloudmon_providers.dummy.world import World
+from cloudmon_providers.dummy.worlds import open_world
+
+__all__ = ["DummyProvider", "DummySettings", "Fault", "Faults", "TrueNode", "World", "open_world"]

@@ -1,0 +1,180 @@
+"""A libcloud driver for the dummy cloud, as honest as a driver of a real one: it raises what libcloud's drivers raise,
+reads every page, and puts the cloud's own words into ``extra``."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
+from libcloud.common.types import InvalidCredsError, MalformedResponseError
+from libcloud.compute.base import Node, NodeDriver, NodeImage, NodeLocation, NodeSize
+from libcloud.compute.types import NodeState
+
+from cloudmon.model.offers import Offer
+from cloudmon_providers.dummy import words
+from cloudmon_providers.dummy.catalogue import Shelf
+from cloudmon_providers.dummy.faults import CloudFaultError, CloudRefusalError, Fault
+from cloudmon_providers.dummy.machine import Machine
+from cloudmon_providers.dummy.world import Order, World
+
+_STATES: Mapping[str, NodeState] = {
+    words.PENDING: NodeState.PENDING,
+    words.RUNNING: NodeState.RUNNING,
+    words.REBOOTING: NodeState.REBOOTING,
+    words.STOPPING: NodeState.STOPPING,
+    words.STOPPED: NodeState.STOPPED,
+    words.SUSPENDING: NodeState.STOPPING,
+    words.SUSPENDED: NodeState.SUSPENDED,
+    words.RESUMING: NodeState.PENDING,
+    words.FAILED: NodeState.ERROR,
+    words.TERMINATING: NodeState.UNKNOWN,
+    words.TERMINATED: NodeState.TERMINATED,
+}
+
+
+class DummyCloudDriver(NodeDriver):
+    """libcloud's view of a :class:`~cloudmon_providers.dummy.world.World`."""
+
+    name = "cloudmon's dummy cloud"
+    website = ""
+    type = "cloudmon_dummy"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(key="dummy")  # type: ignore[no-untyped-call]
+        self.world = world
+
+    def list_nodes(self, *_: Any, **__: Any) -> list[Node]:
+        nodes, following = self.ex_list_page()
+        found = list(nodes)
+        while following:
+            nodes, following = self.ex_list_page(following)
+            found.extend(nodes)
+        return found
+
+    def ex_list_page(self, begin: str = "") -> tuple[Sequence[Node], str]:
+        """One page, and where the next one begins (empty: nowhere)."""
+        with _raising():
+            return self.world.page(self._node, begin)
+
+    def ex_get_node(self, node_id: str) -> Node:
+        """One node, as it is now."""
+        with _raising():
+            node: Node = self.world.get(self._node, node_id)
+            return node
+
+    def create_node(  # type: ignore[override]  # noqa: PLR0913 - libcloud's own signature, as drivers narrow it
+        self,
+        name: str,
+        size: NodeSize,
+        image: NodeImage,
+        location: NodeLocation,
+        ex_token: str = "",
+        ex_tags: Mapping[str, str] | None = None,
+        ex_userdata: str = "",
+        ex_spot: bool = False,
+        **unknown: object,
+    ) -> Node:
+        with _raising():
+            if unknown:
+                raise CloudRefusalError(400, "UnknownParameter", f"no such parameter: {', '.join(sorted(unknown))}")
+            shelf = Shelf(location.id, size.id, ex_spot)
+            order = Order(name, shelf, image.id, ex_token, dict(ex_tags or {}), ex_userdata)
+            node: Node = self.world.create(self._node, order)
+            return node
+
+    def destroy_node(self, node: Node) -> bool:
+        with _raising():
+            self.world.destroy(_id(node))
+            return True
+
+    def start_node(self, node: Node) -> bool:
+        return self._order("start_node", node)
+
+    def stop_node(self, node: Node) -> bool:
+        return self._order("stop_node", node)
+
+    def reboot_node(self, node: Node) -> bool:
+        return self._order("reboot_node", node)
+
+    def ex_suspend_node(self, node: Node) -> bool:
+        """Freeze a node, memory kept."""
+        return self._order("suspend_node", node)
+
+    def ex_resume_node(self, node: Node) -> bool:
+        """Thaw a suspended node."""
+        return self._order("resume_node", node)
+
+    def ex_tag_node(self, node: Node, tags: Mapping[str, str]) -> bool:
+        """Add or replace tags."""
+        with _raising():
+            self.world.tag(_id(node), tags)
+            return True
+
+    def ex_list_offers(self, cloud: str) -> list[Offer]:
+        """Sizes at locations with price and room."""
+        with _raising():
+            return self.world.offers(cloud)
+
+    def list_locations(self) -> list[NodeLocation]:
+        return [NodeLocation(name, name, "", self) for name in self.world.settings.locations]
+
+    def list_sizes(self, location: NodeLocation | None = None) -> list[NodeSize]:  # noqa: ARG002 - libcloud's signature
+        return [
+            NodeSize(
+                name, name, size.memory_mib, size.disk_gib, 0, float(size.per_hour or 0), self, {"cpu": size.vcpus}
+            )
+            for name, size in self.world.settings.sizes.items()
+        ]
+
+    def _order(self, verb: str, node: Node) -> bool:
+        with _raising():
+            self.world.order(verb, _id(node))
+            return True
+
+    def _node(self, machine: Machine, word: str) -> Node:
+        extra = {
+            "status": word,
+            "tags": machine.tags,
+            "location": machine.location,
+            "size": machine.size,
+            "image": machine.image,
+            "spot": machine.spot,
+            "volumes": machine.volumes,
+        }
+        created = dt.datetime.fromtimestamp(machine.created, dt.UTC)
+        ended = word == words.TERMINATED
+        public, private = ([], []) if ended else (machine.public, machine.private)
+        return Node(machine.id, machine.name, _STATES[word], public, private, self, None, None, extra, created)
+
+
+def _id(node: Node) -> str:
+    return str(node.id)
+
+
+@contextmanager
+def _raising() -> Iterator[None]:
+    """The world's refusals and faults as what libcloud's drivers raise for them."""
+    try:
+        yield
+    except CloudRefusalError as refusal:
+        raise BaseHTTPError(refusal.status, str(refusal)) from refusal  # type: ignore[no-untyped-call]
+    except CloudFaultError as error:
+        raise _as_libcloud(error.fault, error.retry_after_s) from error
+
+
+def _as_libcloud(fault: Fault, retry_after_s: float) -> Exception:
+    if fault is Fault.OUTAGE:
+        return requests.exceptions.ConnectionError("the dummy cloud is out")
+    if fault is Fault.REJECTED:
+        return InvalidCredsError("AuthFailure: the dummy cloud rejects these credentials")
+    if fault is Fault.THROTTLE:
+        return RateLimitReachedError(headers={"retry-after": str(retry_after_s)})  # type: ignore[no-untyped-call]
+    if fault is Fault.SERVER_ERROR:
+        return BaseHTTPError(500, "InternalError: the dummy cloud stumbled")  # type: ignore[no-untyped-call]
+    if fault is Fault.MALFORMED:
+        return MalformedResponseError("Failed to parse", body="<html>not the dummy cloud</html>")
+    return requests.exceptions.ReadTimeout("the dummy cloud did not answer in time")

@@ -1,0 +1,76 @@
+"""The dummy cloud as a provider: the shared adapter, and what is this cloud's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from cloudmon import errors
+from cloudmon.model.nodes import Node, NodeRequest
+from cloudmon.model.offers import Offer
+from cloudmon_providers._libcloud import Dialect, LibcloudProvider
+from cloudmon_providers.dummy import words
+from cloudmon_providers.dummy.driver import DummyCloudDriver
+from cloudmon_providers.dummy.settings import DummySettings
+from cloudmon_providers.dummy.world import World
+from cloudmon_providers.dummy.worlds import open_world
+
+
+class DummyProvider(LibcloudProvider):
+    """A cloud of no machines, honest about everything that a real one does to its users."""
+
+    settings_model = DummySettings
+    dialect = Dialect(
+        words=words.STATES,
+        word_field="status",
+        location_field="location",
+        size_field="size",
+        image_field="image",
+        honours_tokens=True,
+        codes={
+            "InsufficientCapacity": errors.OutOfCapacity,
+            "QuotaExceeded": errors.QuotaExceeded,
+            "IdempotentParameterMismatch": errors.Refused,
+            "IdempotentInstanceTerminated": errors.Refused,
+        },
+    )
+
+    def __init__(
+        self,
+        cloud: str,
+        options: object,
+        *,
+        now: Callable[[], dt.datetime],
+        timeout_s: float,  # noqa: ARG002 - this cloud answers at once or not at all
+    ) -> None:
+        if not isinstance(options, DummySettings):
+            raise TypeError(f"options must be DummySettings, not {type(options).__name__}")
+        dialect = dataclasses.replace(self.dialect, honours_tokens=options.tokens)
+        super().__init__(cloud, now=now, driver_class=DummyCloudDriver, dialect=dialect)
+        self.world: World = open_world(options, cloud=cloud, now=now)
+        """The cloud itself, for tests."""
+
+    def connect(self) -> DummyCloudDriver:
+        return DummyCloudDriver(self.world)
+
+    def pages(self) -> Iterator[Sequence[Node]]:
+        following = ""
+        while True:
+            page, following = self._cloud.ex_list_page(following)
+            yield self.read(page)
+            if not following:
+                return
+
+    def create_arguments(self, request: NodeRequest) -> dict[str, Any]:
+        return {**super().create_arguments(request), "ex_token": request.token, "ex_spot": request.offer.spot}
+
+    def offers(self) -> Sequence[Offer]:
+        return self._cloud.ex_list_offers(self.cloud)
+
+    @property
+    def _cloud(self) -> DummyCloudDriver:
+        driver = self.driver
+        assert isinstance(driver, DummyCloudDriver)  # noqa: S101 - connect() makes no other
+        return driver
