@@ -125,8 +125,9 @@ class Database:
         """All rows as the driver gives them: no conversion, no Row objects. For the hot reads."""
 
         def work(connection: Connection) -> list[Any]:
-            cursor: Any = connection.execute(statement).cursor
-            rows: list[Any] = cursor.fetchall()
+            with connection.execute(statement) as result:
+                cursor: Any = result.cursor
+                rows: list[Any] = cursor.fetchall()
             return rows
 
         return self.read(work)
@@ -142,9 +143,10 @@ class Database:
         try:
             with self.engine.connect() as opened:
                 connection = opened.execution_options(stream_results=True, max_row_buffer=STREAM_ROWS)
-                cursor: Any = connection.execute(statement).cursor
-                while batch := cursor.fetchmany(STREAM_ROWS):
-                    yield from batch
+                with connection.execute(statement) as result:
+                    cursor: Any = result.cursor
+                    while batch := cursor.fetchmany(STREAM_ROWS):
+                        yield from batch
         except SQLAlchemyError as error:
             raise faults.of(error).error from error
 

@@ -25,7 +25,10 @@ VERBS = "launch start stop suspend resume reboot terminate adopt"
 ACTION_CLASSS = "safe disruptive destructive retirement"
 ORIGINS = "wanted observation request"
 INTENT_STATES = "recorded performed done failed incident"
-REQUEST_VERBS = "start stop suspend resume reboot replace retire extend pause protect maintain release adopt end-orphan apply confirm"
+REQUEST_VERBS = (
+    "start stop suspend resume reboot replace retire extend "
+    "pause protect maintain release adopt end-orphan apply confirm"
+)
 REQUEST_STATES = "pending accepted done refused failed"
 TIMER_KINDS = "absent fault steady vanished"
 DIMENSIONS = "node.running node.stopped monitor.running monitor.cpu monitor.memory monitor.io monitor.calls"
