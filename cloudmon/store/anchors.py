@@ -79,8 +79,12 @@ class Anchors:
         return self._parse(content)
 
     def _append(self, heads: Mapping[str, Head]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+        try:
+            line = os.open(self.path, flags, 0o600)
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            line = os.open(self.path, flags, 0o600)
         try:
             _cut_torn_line(line)
             content = self._lines(Anchor(*item) for item in heads.items())

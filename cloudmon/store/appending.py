@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +15,8 @@ from cloudmon.model.findings import Finding
 from cloudmon.model.usage import UsageEvent
 from cloudmon.store import incarnations as incarnation_rows
 from cloudmon.store import intents as intent_rows
-from cloudmon.store.owned import Writing
+from cloudmon.store.columns import Instant
+from cloudmon.store.owned import Insert, Writing
 from cloudmon.store.tables import findings, history, incarnations, intents, timers, usage_events
 
 _TimerKey = tuple[str, int, str]
@@ -66,16 +68,16 @@ class Appending:
         """Insert incarnations and intents now: something is about to update one of them."""
         connection = self._writing.connection
         if self._incarnations:
-            connection.execute(sa.insert(incarnations), self._incarnations)
+            connection.execute(_OPEN_INCARNATIONS, self._incarnations)
         if self._intents:
-            connection.execute(sa.insert(intents), self._intents)
+            connection.execute(_OPEN_INTENTS, self._intents)
         self._incarnations, self._intents, self._keys = [], [], set()
 
     def flush(self) -> None:
         """Insert everything."""
         self.flush_rows()
         if self._history:
-            self._writing.connection.execute(sa.insert(history), self._history)
+            self._writing.connection.execute(_TELL, self._history)
         insert_usage(self._writing, self._usage)
         self._flush_timers()
         self._flush_findings()
@@ -97,23 +99,14 @@ class Appending:
             }
 
     def _flush_timers(self) -> None:
+        execute = self._writing.connection.execute
         if self._cleared:
-            gone = sa.delete(timers).where(
-                timers.c.set_uid == sa.bindparam("b_set_uid"),
-                timers.c.ordinal == sa.bindparam("b_ordinal"),
-                timers.c.kind == sa.bindparam("b_kind"),
-            )
-            self._writing.connection.execute(
-                gone, [{"b_set_uid": uid, "b_ordinal": ordinal, "b_kind": kind} for uid, ordinal, kind in self._cleared]
+            execute(
+                _CLEAR,
+                [{"b_set_uid": uid, "b_ordinal": ordinal, "b_kind": kind} for uid, ordinal, kind in self._cleared],
             )
         if self._timers:
-            upsert = self._writing.insert(timers)
-            upsert = upsert.on_conflict_do_update(
-                index_elements=["set_uid", "ordinal", "kind"],
-                set_={"since": upsert.excluded.since},
-                where=upsert.excluded.since < timers.c.since,
-            )
-            self._writing.connection.execute(upsert, list(self._timers.values()))
+            execute(_set_timers(self._writing.insert), list(self._timers.values()))
 
     def _flush_findings(self) -> None:
         # An end and an opening of the same finding keep their order; runs of one kind go as one batch.
@@ -124,55 +117,74 @@ class Appending:
                 self._open_findings([one for _, one in run if isinstance(one, Finding)])
 
     def _open_findings(self, opened: list[Finding]) -> None:
-        row = findings.c
-        upsert = self._writing.insert(findings)
-        fresh = upsert.excluded
-        upsert = upsert.on_conflict_do_update(
-            index_elements=["kind", "subject"],
-            index_where=sa.text("ended_at IS NULL"),
-            set_={
-                "message": fresh.message,
-                "evidence": fresh.evidence,
-                "severity": fresh.severity,
-                "changed_at": self._now,
-            },
-            where=sa.and_(
-                row.tenant == fresh.tenant,
-                sa.or_(row.message != fresh.message, row.evidence != fresh.evidence, row.severity != fresh.severity),
-            ),
-        )
-        self._writing.connection.execute(
-            upsert,
-            [
-                {
-                    "kind": one.kind,
-                    "subject": one.subject,
-                    "tenant": one.tenant,
-                    "severity": one.severity,
-                    "message": one.message,
-                    "evidence": one.evidence,
-                    "opened_at": one.opened_at,
-                    "ended_at": one.ended_at,
-                }
-                for one in opened
-            ],
-        )
+        rows = [{name: getattr(one, name) for name in _FINDING} | {"b_changed_at": self._now} for one in opened]
+        self._writing.connection.execute(_open_findings(self._writing.insert), rows)
 
     def _end_findings(self, ended: list[tuple[str, FindingEnd]]) -> None:
-        row = findings.c
-        end = (
-            sa.update(findings)
-            .where(
-                row.kind == sa.bindparam("b_kind"),
-                row.subject == sa.bindparam("b_subject"),
-                row.tenant == sa.bindparam("b_tenant"),
-                row.ended_at.is_(None),
-            )
-            .values(ended_at=self._now)
-        )
-        self._writing.connection.execute(
-            end, [{"b_kind": one.kind, "b_subject": one.subject, "b_tenant": tenant} for tenant, one in ended]
-        )
+        about = [
+            {"b_kind": one.kind, "b_subject": one.subject, "b_tenant": tenant, "b_ended_at": self._now}
+            for tenant, one in ended
+        ]
+        self._writing.connection.execute(_END_FINDING, about)
+
+
+# Statements are made once: making one costs more than running it.
+
+_OPEN_INCARNATIONS = sa.insert(incarnations)
+_OPEN_INTENTS = sa.insert(intents)
+_TELL = sa.insert(history)
+_FINDING = tuple(Finding.__dataclass_fields__)
+
+_CLEAR = sa.delete(timers).where(
+    timers.c.set_uid == sa.bindparam("b_set_uid"),
+    timers.c.ordinal == sa.bindparam("b_ordinal"),
+    timers.c.kind == sa.bindparam("b_kind"),
+)
+
+_END_FINDING = (
+    sa.update(findings)
+    .where(
+        findings.c.kind == sa.bindparam("b_kind"),
+        findings.c.subject == sa.bindparam("b_subject"),
+        findings.c.tenant == sa.bindparam("b_tenant"),
+        findings.c.ended_at.is_(None),
+    )
+    .values(ended_at=sa.bindparam("b_ended_at"))
+)
+
+
+@cache
+def _set_timers(insert: Insert) -> Any:
+    upsert = insert(timers)
+    return upsert.on_conflict_do_update(
+        index_elements=["set_uid", "ordinal", "kind"],
+        set_={"since": upsert.excluded.since},
+        where=upsert.excluded.since < timers.c.since,
+    )
+
+
+@cache
+def _open_findings(insert: Insert) -> Any:
+    row = findings.c
+    upsert = insert(findings)
+    fresh = upsert.excluded
+    changed = (row.message != fresh.message, row.evidence != fresh.evidence, row.severity != fresh.severity)
+    return upsert.on_conflict_do_update(
+        index_elements=["kind", "subject"],
+        index_where=sa.text("ended_at IS NULL"),
+        set_={
+            "message": fresh.message,
+            "evidence": fresh.evidence,
+            "severity": fresh.severity,
+            "changed_at": sa.bindparam("b_changed_at", type_=Instant()),
+        },
+        where=sa.and_(row.tenant == fresh.tenant, sa.or_(*changed)),
+    )
+
+
+@cache
+def _append_usage(insert: Insert) -> Any:
+    return insert(usage_events).on_conflict_do_nothing(index_elements=["key"])
 
 
 def history_row(tenant: str, entry: HistoryEntry) -> dict[str, Any]:
@@ -193,5 +205,4 @@ def history_row(tenant: str, entry: HistoryEntry) -> dict[str, Any]:
 def insert_usage(writing: Writing, events: list[UsageEvent]) -> None:
     """Append usage; an event whose key is there already says nothing new."""
     if events:
-        ignore = writing.insert(usage_events).on_conflict_do_nothing(index_elements=["key"])
-        writing.connection.execute(ignore, [event._asdict() for event in events])
+        writing.connection.execute(_append_usage(writing.insert), [event._asdict() for event in events])

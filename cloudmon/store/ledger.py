@@ -24,7 +24,9 @@ from cloudmon.store.owned import Owned, Ownership, Writing
 from cloudmon.store.tables import appliances, incarnations, intents
 
 MEMBER_COLUMNS = frozenset(Member._fields) - {"set_uid", "ordinal", "tenant"}
-INTENT_COLUMNS = frozenset(("attempts", "retry_at", "error", "node_id", "ended_at", "deadline", "evidence", "reason"))
+INTENT_COLUMNS = frozenset(
+    ("attempts", "retry_at", "error", "node_id", "ended_at", "deadline", "evidence", "reason", "epoch")
+)
 
 
 class Ledger:

@@ -76,27 +76,29 @@ class Members:
         return _from_text(rows) if self._database.is_sqlite else _from_typed(rows)
 
 
-# Two conversions instead of one with a call per column: at a hundred thousand rows a call is what costs.
-# Instants repeat (members of a set change together), so parsing is remembered for the length of one read.
+# Two conversions instead of one with a call per column: at a hundred thousand rows a call is what costs. For the same
+# reason named tuples are made by tuple's own constructor.
+
+
+class _Instants(dict[str | None, dt.datetime | None]):
+    """Parses an instant once: members of a set change together, so they repeat. Lives as long as one read."""
+
+    def __missing__(self, text: str) -> dt.datetime:
+        instant = self[text] = dt.datetime.fromisoformat(text)
+        return instant
 
 
 def _from_text(rows: Iterable[Any]) -> list[Member]:
-    states, powers, make = _STATES, _POWERS, Member._make
-    known: dict[str | None, Any] = {None: None}
-    parse = dt.datetime.fromisoformat
-    found = []
-    for uid, ordinal, tenant, state, since, wanted, *rest, retry_at in rows:
-        if since not in known:
-            known[since] = parse(since)
-        if retry_at not in known:
-            known[retry_at] = parse(retry_at)
-        found.append(make((uid, ordinal, tenant, states[state], known[since], powers[wanted], *rest, known[retry_at])))
-    return found
+    states, powers, instants, new = _STATES, _POWERS, _Instants({None: None}), tuple.__new__
+    return [
+        new(Member, (a, b, c, states[state], instants[since], powers[wanted], d, e, f, g, h, i, j, instants[retry_at]))
+        for a, b, c, state, since, wanted, d, e, f, g, h, i, j, retry_at in rows
+    ]
 
 
 def _from_typed(rows: Iterable[Any]) -> list[Member]:
-    states, powers, make = _STATES, _POWERS, Member._make
+    states, powers, new = _STATES, _POWERS, tuple.__new__
     return [
-        make((uid, ordinal, tenant, states[state], since, powers[wanted], *rest))
-        for uid, ordinal, tenant, state, since, wanted, *rest in rows
+        new(Member, (a, b, c, states[state], since, powers[wanted], d, e, f, g, h, i, j, retry_at))
+        for a, b, c, state, since, wanted, d, e, f, g, h, i, j, retry_at in rows
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -27,7 +28,18 @@ _HEADS_OF = sa.select(log_heads.c.chain, log_heads.c.seq, log_heads.c.mac).where
     log_heads.c.chain.in_(sa.bindparam("chains", expanding=True))
 )
 _HEAD_OF = sa.select(log_heads.c.seq, log_heads.c.mac).where(log_heads.c.chain == sa.bindparam("wanted_chain"))
+_APPEND = sa.insert(action_log)
 _ESTATE = sa.select(estates.c.epoch, estates.c.key_check, estates.c.id).with_for_update()
+
+
+Insert = Callable[[sa.Table], Any]
+
+
+@cache
+def _put_heads(insert: Insert) -> Any:
+    upsert = insert(log_heads)
+    fresh = upsert.excluded
+    return upsert.on_conflict_do_update(index_elements=["chain"], set_={"seq": fresh.seq, "mac": fresh.mac})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +57,9 @@ class Writing:
         self.connection = connection
         self.epoch = epoch
         self.heads: dict[str, Head] = {}
-        self._insert = sqlite.insert if is_sqlite else postgresql.insert
-        self._entries: list[tuple[str, LogEntry]] = []
-
-    def insert(self, table: sa.Table) -> Any:
+        self.insert: Insert = sqlite.insert if is_sqlite else postgresql.insert
         """An INSERT that knows ON CONFLICT, in the database's own words."""
-        return self._insert(table)
+        self._entries: list[tuple[str, LogEntry]] = []
 
     def log(self, tenant: str, entry: LogEntry | None) -> None:
         """Put an entry at the end of its chain, when the transaction ends; None is none."""
@@ -64,13 +73,10 @@ class Writing:
         self.heads = self._heads({entry.chain for _, entry in self._entries})
         rows = [self._chained(key, tenant, entry) for tenant, entry in self._entries]
         self._entries = []
-        self.connection.execute(sa.insert(action_log), rows)
-        upsert = self.insert(log_heads)
-        upsert = upsert.on_conflict_do_update(
-            index_elements=["chain"], set_={"seq": upsert.excluded.seq, "mac": upsert.excluded.mac}
-        )
+        self.connection.execute(_APPEND, rows)
         self.connection.execute(
-            upsert, [{"chain": name, "seq": head.seq, "mac": head.mac} for name, head in self.heads.items()]
+            _put_heads(self.insert),
+            [{"chain": name, "seq": head.seq, "mac": head.mac} for name, head in self.heads.items()],
         )
 
     def _heads(self, names: set[str]) -> dict[str, Head]:

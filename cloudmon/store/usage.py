@@ -20,6 +20,8 @@ from cloudmon.store.tables import USAGE_ORDER, usage_events
 _DIMENSIONS = {str(one): one for one in Dimension}
 _MARKS = {str(one): one for one in Mark}
 _ROW = sa.select(*(usage_events.c[name] for name in UsageEvent._fields))
+_NOTHING = Decimal(0)
+_PARSE = json.JSONDecoder().raw_decode
 _ORDER = tuple(usage_events.c[name] for name in USAGE_ORDER)
 
 
@@ -51,7 +53,8 @@ class Usage:
         where += [] if since is None else [row.at >= since]
         where += [] if until is None else [row.at < until]
         statement = _ROW.where(*where).order_by(*_ORDER)
-        dimensions, marks, instant, make = _DIMENSIONS, _MARKS, self._database.instant, UsageEvent._make
-        loads = json.loads
-        for *who, dimension, mark, at, quantity, evidence in self._database.stream(statement):
-            yield make((*who, dimensions[dimension], marks[mark], instant(at), Decimal(quantity), loads(evidence)))
+        dimensions, marks, instant, new, parse = _DIMENSIONS, _MARKS, self._database.instant, tuple.__new__, _PARSE
+        for a, b, c, d, e, f, g, dimension, mark, at, quantity, evidence in self._database.stream(statement):
+            amount = _NOTHING if quantity == "0" else Decimal(quantity)
+            values = (a, b, c, d, e, f, g, dimensions[dimension], marks[mark], instant(at), amount, parse(evidence)[0])
+            yield new(UsageEvent, values)
