@@ -6,8 +6,10 @@ Looking up names imports nothing; only :func:`provider` imports, and only the pa
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Callable, Mapping
 from importlib import metadata
+from types import ModuleType
 from typing import cast
 
 from pydantic import BaseModel
@@ -33,20 +35,25 @@ def provider(name: str) -> ProviderFactory:
     if name not in points:
         raise SettingsError(f"no provider is called {name!r}{nearest(name, points)}", value=name)
     point = points[name]
+    _imported(point)
     try:
         found = point.load()
-    except Exception as error:
-        raise SettingsError(
-            f"provider {name!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}", value=name
-        ) from error
+    except (ImportError, AttributeError) as error:
+        raise _unimportable(point, error) from error
     if not callable(found) or not hasattr(found, "settings_model"):
         raise SettingsError(f"{point.value} is installed as provider {name!r} and is none", value=name)
     return cast("ProviderFactory", found)
 
 
 def settings_model(name: str) -> type[BaseModel]:
-    """The model of one provider's ``[clouds.<name>.options]``. Errors as :func:`provider`."""
-    found = provider(name).settings_model
+    """The model of one provider's ``[clouds.<name>.options]``. Errors as :func:`provider`.
+
+    A module that names a ``settings_model`` of its own, beside the factory that its entry point names, is believed: so
+    a package may import its cloud's library only once a provider is really made, and checking settings stays cheap.
+    """
+    point = _points().get(name)
+    module = _imported(point) if point is not None else None
+    found = getattr(module, "settings_model", None) or provider(name).settings_model
     if not (isinstance(found, type) and issubclass(found, BaseModel)):
         raise SettingsError(f"the settings_model of provider {name!r} is no pydantic model", value=name)
     return found
@@ -59,6 +66,18 @@ def nearest(word: str, known: Mapping[str, object] | list[str] | tuple[str, ...]
     if close:
         return f'; did you mean "{close[0]}"?'
     return f"; known: {', '.join(names)}" if names else "; there is none"
+
+
+def _imported(point: metadata.EntryPoint) -> ModuleType:
+    try:
+        return importlib.import_module(point.module)
+    except Exception as error:  # whatever a foreign package raises while it is imported
+        raise _unimportable(point, error) from error
+
+
+def _unimportable(point: metadata.EntryPoint, error: Exception) -> SettingsError:
+    what = f"{type(error).__name__}: {error}"
+    return SettingsError(f"provider {point.name!r} ({point.value}) cannot be imported: {what}", value=point.name)
 
 
 def _points() -> dict[str, metadata.EntryPoint]:

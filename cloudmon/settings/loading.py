@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,6 @@ def _anchored_url(url: str, folder: Path) -> str:
 
 
 def _whole(path: Path) -> Path:
-    """An absolute path: a service may change its working directory. Links are left alone, they may be there to be
-    switched."""
-    return path.absolute()
+    """An absolute path without ``..``: a service may change its working directory. Links are left alone, they may be
+    there to be switched."""
+    return Path(os.path.normpath(path.absolute()))

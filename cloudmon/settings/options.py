@@ -13,6 +13,8 @@ from cloudmon.settings import sentences, sources
 from cloudmon.settings.sentences import Key, Source
 
 FILE = "_file"
+FOLDER = "folder"
+"""Key of pydantic's validation context under which a provider's model finds the settings file's folder, for paths."""
 
 
 def checked(
@@ -37,7 +39,9 @@ def checked(
             faults.append(fault)
             continue
         try:
-            found[name] = model.model_validate(_with_files(model, given, folder, key, source, files))
+            found[name] = model.model_validate(
+                _with_files(model, given, folder, key, source, files), context={FOLDER: folder.absolute()}
+            )
         except ValidationError as error:
             faults += sentences.of_validation(error, model, source, under=key)
         except SettingsError as error:

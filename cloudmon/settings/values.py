@@ -83,9 +83,7 @@ Seconds = Annotated[float, BeforeValidator(seconds, json_schema_input_type=float
 WholeSeconds = Annotated[int, BeforeValidator(whole_seconds, json_schema_input_type=int | str)]
 """Whole seconds as a number or as duration text."""
 Instant = Annotated[dt.datetime, BeforeValidator(instant, json_schema_input_type=str)]
-Name = Annotated[
-    str, BeforeValidator(name, json_schema_input_type=str), Field(max_length=NAME_LENGTH, pattern=f"^{_NAME.pattern}$")
-]
+Name = Annotated[str, Field(max_length=NAME_LENGTH, pattern=f"^{_NAME.pattern}$"), BeforeValidator(name)]
 Count = Annotated[int, BeforeValidator(number, json_schema_input_type=int), Field(ge=0)]
 """A whole number that is not negative."""
 Fraction = Annotated[float, BeforeValidator(number, json_schema_input_type=float), Field(gt=0, le=1)]

@@ -1,0 +1,229 @@
+"""What ``cloudmon doctor`` looks at. Each check says what it found and, when that is wrong, what to do next.
+
+Nothing is changed by looking, and nothing is made: a store or a folder that is not there yet is no fault.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from cloudmon import plugins, settings
+from cloudmon.clock import Clock
+from cloudmon.errors import (
+    CloudError,
+    CloudmonError,
+    CredentialsRejected,
+    MonitorAlreadyRuns,
+    RateLimited,
+    SettingsError,
+    StoreError,
+    StoreOutdated,
+    StoreTooNew,
+    StoreUnavailable,
+    UnexpectedAnswer,
+    Unreachable,
+)
+from cloudmon.provider import abilities
+from cloudmon.settings import Settings
+from cloudmon.settings.keys import log_key_path
+from cloudmon.store import Store, open_store, presence
+
+LIBRARIES = ("apache-libcloud", "boto3", "sqlmodel", "SQLAlchemy", "psycopg", "schedule", "pydantic")
+JUMP_S = 60
+"""Seconds that this machine's clock may be behind what the store has recorded: two machines are rarely closer."""
+
+NEXT_FOR_CLOUD: Sequence[tuple[type[CloudError], str]] = (
+    (CredentialsRejected, "check the credentials in the cloud's options, the environment or the profile"),
+    (RateLimited, "lower calls_per_s of this cloud, or wait"),
+    (Unreachable, "check the network, the endpoint and the region; the cloud may also be down"),
+    (UnexpectedAnswer, "check that the endpoint is this cloud's and no proxy's or portal's"),
+    (CloudError, "look the cloud's own word up in its documentation"),
+)
+NEXT_FOR_STORE: Sequence[tuple[type[StoreError], str]] = (
+    (StoreOutdated, "back it up, then let this version upgrade it"),
+    (StoreTooNew, "run the cloudmon that wrote it, or a newer one"),
+    (
+        StoreUnavailable,
+        "check that the database runs, that its address and password are right, and that its disk has room",
+    ),
+    (StoreError, "check store.url: it may be the database of something else"),
+)
+
+
+class Verdict(enum.StrEnum):
+    """What came out of a check."""
+
+    GOOD = "good"
+    NOTE = "note"
+    """Nothing is wrong, but somebody should know."""
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at."""
+
+    subject: str
+    verdict: Verdict
+    found: str
+    next: str = ""
+    """What to do about it; empty where nothing needs doing."""
+
+
+def everything(path: Path, clock: Clock) -> Iterator[Check]:
+    """All checks, one after another as they are done; those that need settings are left out when these are wrong."""
+    yield versions()
+    faults = settings.problems(path)
+    for fault in faults:
+        yield Check("settings", Verdict.WRONG, fault.message, f"change {fault.key or path}")
+    if faults:
+        return
+    told = settings.load(path)
+    yield Check(
+        "settings", Verdict.GOOD, f"{path}: {len(told.clouds)} clouds, {len(told.sets)} sets, author {told.author}"
+    )
+    yield state_dir(told.monitor.state_dir)
+    yield key(told)
+    yield from store(told, clock)
+    yield from clouds(told, clock)
+
+
+def versions() -> Check:
+    """What runs here: the first thing that anybody asks who is asked for help."""
+    found = [f"{name} {metadata.version(name)}" for name in ("cloudmon", *LIBRARIES)]
+    return Check("versions", Verdict.GOOD, ", ".join([*found, f"Python {platform.python_version()}"]))
+
+
+def state_dir(folder: Path) -> Check:
+    """Whether the journal and the log's key can be written."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        return Check("state_dir", Verdict.WRONG, f"{there} is no folder", "name another folder in monitor.state_dir")
+    if not os.access(there, os.W_OK | os.X_OK):
+        return Check(
+            "state_dir", Verdict.WRONG, f"{there} cannot be written", f"give this user {there}, or name another"
+        )
+    return Check("state_dir", Verdict.GOOD, str(folder) if there == folder else f"{folder} will be made")
+
+
+def key(told: Settings) -> Check:
+    """The key of the action log: there, long enough, and its owner's alone."""
+    path = log_key_path(told)
+    if told.store.log_key_file is None and not path.exists():
+        return Check("log key", Verdict.GOOD, f"{path} will be made")
+    try:
+        settings.log_key(told)
+        mode = path.stat().st_mode
+    except (SettingsError, OSError) as error:
+        return Check(
+            "log key", Verdict.WRONG, str(error), "restore the key from a backup; a new one breaks the log's proof"
+        )
+    if mode & 0o077:
+        return Check("log key", Verdict.NOTE, f"{path} can be read by others", f"chmod 600 {path}")
+    return Check("log key", Verdict.GOOD, str(path))
+
+
+def store(told: Settings, clock: Clock) -> Iterator[Check]:
+    """Whether the store answers, fits this version, and who owns it."""
+    about = told.store.url_shown
+    if told.store.url == "memory":
+        yield Check("store", Verdict.NOTE, "memory: everything is forgotten at exit", "set store.url to keep it")
+        return
+    url = told.store.url_with_password
+    try:
+        if not presence.is_made(url):
+            yield Check("store", Verdict.GOOD, f"{about} is empty and will be filled")
+            return
+        if not log_key_path(told).exists():  # it had one, so none is made for it here
+            yield Check(
+                "store", Verdict.WRONG, f"{about} is there, its log key is not", "restore the key from a backup"
+            )
+            return
+        found = open_store(url, log_key=settings.log_key(told), anchor_dir=None, now=clock.now())
+    except SettingsError:
+        return  # the key's own check has named it
+    except StoreError as error:
+        yield Check("store", Verdict.WRONG, f"{about}: {error.message}", _next(error, NEXT_FOR_STORE))
+        return
+    try:
+        yield Check("store", Verdict.GOOD, f"{about}, estate {found.estate}")
+        yield owner(found)
+        yield clock_of(found, clock.now())
+    except StoreError as error:
+        yield Check("store", Verdict.WRONG, f"{about}: {error.message}", _next(error, NEXT_FOR_STORE))
+    finally:
+        found.close()
+
+
+def owner(found: Store) -> Check:
+    """Whether a monitor runs on the store."""
+    try:
+        with found.lock():
+            pass
+    except MonitorAlreadyRuns as error:
+        return Check("monitor", Verdict.GOOD, error.message)
+    last = found.monitors.current()
+    if last is None:
+        return Check("monitor", Verdict.GOOD, "none runs")
+    who = f"process {last.pid} on {last.host}, since {last.started_at:%Y-%m-%d %H:%M:%SZ}"
+    return Check(
+        "monitor", Verdict.NOTE, f"none runs; {who}, ended without saying so", "cloudmon run goes on from there"
+    )
+
+
+def clock_of(found: Store, now: dt.datetime) -> Check:
+    """Whether this machine's clock stands where the store's records say that it must have come."""
+    recorded = [span.until for span in found.spans.latest().values()]
+    behind = max(((instant - now).total_seconds() for instant in recorded), default=0.0)
+    if behind > JUMP_S:
+        return Check(
+            "clock",
+            Verdict.WRONG,
+            f"it is {now:%Y-%m-%d %H:%M:%SZ} here, and a monitor saw a cloud {behind:.0f} s later than that",
+            "set this machine's clock (timedatectl), or the other one's",
+        )
+    return Check("clock", Verdict.GOOD, f"{now:%Y-%m-%d %H:%M:%SZ}")
+
+
+def clouds(told: Settings, clock: Clock) -> Iterator[Check]:
+    """Whether each cloud answers, with what it can do; side by side, since one may be slow to fail."""
+    if told.clouds:
+        with ThreadPoolExecutor(max_workers=min(16, len(told.clouds))) as pool:
+            yield from pool.map(lambda name: cloud(told, name, clock), told.clouds)
+
+
+def cloud(told: Settings, name: str, clock: Clock) -> Check:
+    """One whole listing and the offers of one cloud."""
+    kind = told.clouds[name].provider
+    try:
+        factory = plugins.provider(kind)
+        provider = factory(name, told.options(name), now=clock.now, timeout_s=told.monitor.call_timeout_s)
+        nodes = provider.list_nodes().nodes
+        offers = provider.list_offers()
+    except CloudmonError as error:
+        found = f"{kind}: {type(error).__name__}: {error.message}"
+        return Check(f"cloud {name}", Verdict.WRONG, found, _next(error, NEXT_FOR_CLOUD))
+    states = Counter(str(node.state) for node in nodes)
+    listed = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no nodes"
+    verbs = ", ".join(sorted(abilities(provider))) or "nothing beside the core"
+    found = f"{kind}: {listed}; {len(offers)} offers; can {verbs}"
+    if not offers:
+        return Check(
+            f"cloud {name}", Verdict.WRONG, found, "nothing can be launched: check region, zones and permissions"
+        )
+    return Check(f"cloud {name}", Verdict.GOOD, found)
+
+
+def _next(error: CloudmonError, known: Sequence[tuple[type[CloudmonError], str]]) -> str:
+    return next((advice for kind, advice in known if isinstance(error, kind)), "")

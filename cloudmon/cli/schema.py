@@ -1,0 +1,81 @@
+"""``cloudmon schema``: the JSON Schema of settings files, for editors and for reading."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+def schema() -> None:
+    """Print the JSON Schema of settings files, with the options of every installed provider."""
+    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema. A provider that cannot be imported is left out: its clouds' options are then any table."""
+    from cloudmon import plugins  # imports pydantic
+    from cloudmon.errors import SettingsError
+    from cloudmon.settings import Settings  # imports pydantic-settings
+
+    found = Settings.model_json_schema()
+    found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    found["required"] = [key for key in found.get("required", []) if key != "author"]  # the file's name stands in
+    names = sorted(plugins.providers())
+    cases = []
+    for name in names:
+        try:
+            model = plugins.settings_model(name)
+        except SettingsError:
+            continue
+        cases.append(_case(name, _hoisted(name, model, found["$defs"])))
+    cloud = found["$defs"]["CloudSettings"]
+    cloud["properties"]["provider"]["enum"] = names
+    cloud["allOf"] = cases
+    _tidy(found)
+    return found
+
+
+def _case(provider: str, options: dict[str, Any]) -> dict[str, Any]:
+    given = {"properties": {"provider": {"const": provider}}, "required": ["provider"]}
+    then: dict[str, Any] = {"properties": {"options": options}}
+    if "allOf" in options:
+        then["required"] = ["options"]
+    return {"if": given, "then": then}
+
+
+def _hoisted(provider: str, model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a provider's options; its definitions go among ``definitions``, under names of their own."""
+    options = model.model_json_schema(ref_template=f"#/$defs/{provider}.{{model}}")
+    definitions |= {f"{provider}.{name}": about for name, about in options.pop("$defs", {}).items()}
+    # ``x_file`` reads ``x`` from a file, for any x; so a key that must be given may be given that way too.
+    options["patternProperties"] = {"_file$": {"type": "string"}}
+    required = options.pop("required", [])
+    if required:
+        options["allOf"] = [{"anyOf": [{"required": [key]}, {"required": [f"{key}_file"]}]} for key in required]
+    return options
+
+
+_LIMITS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+
+
+def _tidy(found: object) -> None:
+    """Put pydantic's own words for limits behind validators into JSON Schema's, and each description on one line;
+    refuse names that do not look like names."""
+    if isinstance(found, list):
+        for part in found:
+            _tidy(part)
+    if isinstance(found, dict):
+        for key, limit in _LIMITS.items():
+            if isinstance(found.get(key), int | float):
+                found[limit] = found.pop(key)
+        if "patternProperties" in found:
+            found.setdefault("additionalProperties", False)
+        if isinstance(found.get("description"), str):
+            found["description"] = " ".join(found["description"].split())
+        for part in found.values():
+            _tidy(part)

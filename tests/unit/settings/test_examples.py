@@ -1,0 +1,27 @@
+"""Every file in config/ is a settings file that works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cloudmon import settings
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "config").glob("*.toml"))
+
+
+@pytest.fixture
+def moon() -> None:
+    """The providers that are really installed, in place of this folder's simulated ones."""
+
+
+def test_there_are_examples() -> None:
+    assert {"dummy", "minimal", "postgres", "aws"} <= {path.stem for path in EXAMPLES}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_loads_and_wants_something(path: Path) -> None:
+    loaded = settings.load(path)
+    assert loaded.specs()
+    assert all(loaded.options(cloud) for cloud in loaded.clouds)
