@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cloudmon.testing.clock import FakeClock
+    from cloudmon.testing.provider_conformance import ProviderConformance
+    from cloudmon.testing.scripted import ScriptedProvider
 
 _HOMES = {
     "FakeClock": "cloudmon.testing.clock",
+    "ProviderConformance": "cloudmon.testing.provider_conformance",
+    "ScriptedProvider": "cloudmon.testing.scripted",
 }
 
-__all__ = ["FakeClock"]
+__all__ = ["FakeClock", "ProviderConformance", "ScriptedProvider"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,142 @@
+"""Laws of the optional abilities. What a provider does not declare must raise ``Unsupported`` and do nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from cloudmon.errors import CloudError, NotFound, Refused, Unsupported
+from cloudmon.model.nodes import NodeState
+from cloudmon.provider import ABILITIES, abilities
+from cloudmon.testing.law_words import ODD_IDS, LawWords
+
+VERBS = tuple(verb for _, verbs in ABILITIES.values() for verb in verbs)
+ORDERS = tuple(verb for verb in VERBS if verb != "tag_node")
+
+
+class AbilityLaws(LawWords):
+    """Promises of :class:`~cloudmon.provider.PowerControl`, ``Suspend`` and ``Tagging``."""
+
+    def order(self, verb: str, node_id: str) -> None:
+        """Give one order; skips the law where the verb is not declared."""
+        self._needs(verb)
+        self._call(verb, node_id)
+
+    def _needs(self, *verbs: str) -> None:
+        missing = [verb for verb in verbs if verb not in abilities(self._provider)]
+        if missing:
+            pytest.skip(f"not offered: {', '.join(missing)}")
+
+    def _call(self, verb: str, node_id: str) -> None:
+        method: Callable[..., None] = getattr(self._provider, verb)
+        if verb == "tag_node":
+            method(node_id, {"conformance": "yes"})
+        else:
+            method(node_id)
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_a_verb_that_is_not_declared_raises_unsupported(self, verb: str) -> None:
+        node = self.running()
+        if verb in abilities(self._provider):
+            self._call(verb, node.id)
+        elif hasattr(self._provider, verb):
+            assert self.refusal(lambda: self._call(verb, node.id), Unsupported).definite
+            assert self.listed()[node.id].state is NodeState.RUNNING
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_a_node_that_never_was_is_not_found_by(self, verb: str) -> None:
+        self._needs(verb)
+        self.refusal(lambda: self._call(verb, self.unknown_id), NotFound)
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_whatever_the_id_no_foreign_exception_comes_out_of(self, verb: str) -> None:
+        self._needs(verb)
+        for odd in ODD_IDS:
+            self.refusal(lambda odd=odd: self._call(verb, odd), CloudError)  # type: ignore[misc]
+
+    @pytest.mark.parametrize("verb", ORDERS)
+    def test_a_node_that_has_ended_obeys_no(self, verb: str) -> None:
+        self._needs(verb)
+        node = self.running()
+        self._provider.destroy_node(node.id)
+        self.goes(node.id)
+        self.refusal(lambda: self._call(verb, node.id), NotFound, Refused)
+
+    def test_a_stopped_node_comes_to_be_stopped_and_started_to_run(self) -> None:
+        node = self.running()
+        self.order("stop_node", node.id)
+        self.comes_to(node.id, NodeState.STOPPED)
+        self.order("start_node", node.id)
+        self.comes_to(node.id, NodeState.RUNNING)
+
+    def test_a_second_stop_is_quiet(self) -> None:
+        node = self.running()
+        self.order("stop_node", node.id)
+        self.order("stop_node", node.id)
+        self.comes_to(node.id, NodeState.STOPPED)
+        self.order("stop_node", node.id)
+        assert self._provider.get_node(node.id).state is NodeState.STOPPED
+
+    def test_a_start_of_what_runs_is_quiet(self) -> None:
+        node = self.running()
+        self.order("start_node", node.id)
+        self.comes_to(node.id, NodeState.RUNNING)
+
+    def test_a_stopped_node_is_destroyed_like_another(self) -> None:
+        node = self.running()
+        self.order("stop_node", node.id)
+        self.comes_to(node.id, NodeState.STOPPED)
+        self._provider.destroy_node(node.id)
+        self.goes(node.id)
+
+    def test_a_rebooted_node_comes_to_run_again(self) -> None:
+        node = self.running()
+        self.order("reboot_node", node.id)
+        self._a_while()
+        self.comes_to(node.id, NodeState.RUNNING)
+
+    def test_a_reboot_of_what_is_stopped_is_refused(self) -> None:
+        self._needs("stop_node", "reboot_node")
+        node = self.running()
+        self.order("stop_node", node.id)
+        self.comes_to(node.id, NodeState.STOPPED)
+        self.refusal(lambda: self._call("reboot_node", node.id), Refused)
+
+    def test_a_suspended_node_is_suspended_and_resumed_to_run(self) -> None:
+        node = self.running()
+        self.order("suspend_node", node.id)
+        self.comes_to(node.id, NodeState.SUSPENDED)
+        self.order("suspend_node", node.id)
+        self.order("resume_node", node.id)
+        self.comes_to(node.id, NodeState.RUNNING)
+        self.order("resume_node", node.id)
+
+    def test_a_suspend_of_what_is_stopped_is_refused(self) -> None:
+        self._needs("stop_node", "suspend_node")
+        node = self.running()
+        self.order("stop_node", node.id)
+        self.comes_to(node.id, NodeState.STOPPED)
+        self.refusal(lambda: self._call("suspend_node", node.id), Refused)
+
+    def test_tags_are_added_and_replaced_and_the_others_kept(self) -> None:
+        self._needs("tag_node")
+        node = self.running()
+        self._provider.tag_node(node.id, {"colour": "red", "shape": "round"})  # type: ignore[attr-defined]
+        self._provider.tag_node(node.id, {"colour": "blue"})  # type: ignore[attr-defined]
+        wanted = {**node.tags, "colour": "blue", "shape": "round"}
+
+        def shown() -> bool:
+            return dict(self.listed()[node.id].tags) == wanted
+
+        self.until(shown, "the listing shows the new tags beside the old ones")
+        assert self.listed()[node.id].token == node.token
+
+    def test_what_is_declared_can_be_called(self) -> None:
+        for verb in abilities(self._provider):
+            assert callable(getattr(self._provider, verb))
+
+    def _a_while(self) -> None:
+        """A step of time, so that a picture from before the order is past."""
+        looks = iter((False, True))
+        self.until(lambda: next(looks), "time passes")

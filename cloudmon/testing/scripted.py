@@ -1,0 +1,157 @@
+"""A provider that plays a script: for tests of what is above the contract with a cloud.
+
+Without a script it is a small cloud without delays. :meth:`ScriptedProvider.play` puts answers before that: what is an
+exception is raised, what is callable is called with the call's arguments, anything else is the answer.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from cloudmon import errors
+from cloudmon.model.identity import TAG_ESTATE
+from cloudmon.model.nodes import ENDED, Listing, Node, NodeRequest, NodeState
+from cloudmon.model.offers import Offer
+
+
+class Played(NamedTuple):
+    """One call that came."""
+
+    verb: str
+    arguments: tuple[Any, ...]
+
+
+class ScriptedProvider:
+    """The whole contract with every ability, in memory.
+
+    Arguments:
+        cloud: its name.
+        now: the clock's.
+        nodes: what it holds at first.
+        offers: what it sells.
+        lacking: verbs that this instance raises ``Unsupported`` for.
+    """
+
+    def __init__(
+        self,
+        cloud: str = "east",
+        *,
+        now: Callable[[], dt.datetime],
+        nodes: Iterable[Node] = (),
+        offers: Sequence[Offer] = (),
+        lacking: Collection[str] = (),
+    ) -> None:
+        self.cloud = cloud
+        self.nodes: dict[str, Node] = {node.id: node for node in nodes}
+        self.offers = tuple(offers)
+        self.calls: list[Played] = []
+        """Every call, in order."""
+        self._now = now
+        self._lacking = frozenset(lacking)
+        self._script: dict[str, deque[Any]] = defaultdict(deque)
+        self._made = 0
+
+    def play(self, verb: str, *answers: Any) -> None:
+        """Answer the next calls of the verb like this, one answer a call; after them it is a small cloud again."""
+        self._script[verb].extend(answers)
+
+    def lacks(self, verb: str) -> bool:
+        return verb in self._lacking
+
+    def called(self, verb: str) -> list[tuple[Any, ...]]:
+        """The arguments of every call of the verb."""
+        return [call.arguments for call in self.calls if call.verb == verb]
+
+    def list_nodes(self) -> Listing:
+        now = self._now()
+        answer: Listing = self._answer("list_nodes", lambda: Listing(self.cloud, tuple(self.nodes.values()), now, now))
+        return answer
+
+    def get_node(self, node_id: str) -> Node:
+        node: Node = self._answer("get_node", self._known, node_id)
+        return node
+
+    def create_node(self, request: NodeRequest) -> Node:
+        node: Node = self._answer("create_node", self._create, request)
+        return node
+
+    def destroy_node(self, node_id: str) -> None:
+        self._answer("destroy_node", lambda gone: self.nodes.pop(gone, None), node_id)
+
+    def list_offers(self) -> Sequence[Offer]:
+        offers: Sequence[Offer] = self._answer("list_offers", lambda: self.offers)
+        return offers
+
+    def start_node(self, node_id: str) -> None:
+        self._answer("start_node", lambda at: self._turn(at, NodeState.RUNNING), node_id)
+
+    def stop_node(self, node_id: str) -> None:
+        self._answer("stop_node", lambda at: self._turn(at, NodeState.STOPPED), node_id)
+
+    def reboot_node(self, node_id: str) -> None:
+        self._answer("reboot_node", lambda at: self._turn(at, NodeState.RUNNING), node_id)
+
+    def suspend_node(self, node_id: str) -> None:
+        self._answer("suspend_node", lambda at: self._turn(at, NodeState.SUSPENDED), node_id)
+
+    def resume_node(self, node_id: str) -> None:
+        self._answer("resume_node", lambda at: self._turn(at, NodeState.RUNNING), node_id)
+
+    def tag_node(self, node_id: str, tags: Mapping[str, str]) -> None:
+        self._answer("tag_node", self._tag, node_id, tags)
+
+    def reset(self) -> None:
+        self._answer("reset", lambda: None)
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _answer(self, verb: str, otherwise: Callable[..., Any], *arguments: Any) -> Any:
+        self.calls.append(Played(verb, arguments))
+        if verb in self._lacking:
+            raise errors.Unsupported(f"{self.cloud}: cannot {verb}", cloud=self.cloud)
+        script = self._script[verb]
+        if not script:
+            return otherwise(*arguments)
+        played = script.popleft()
+        if isinstance(played, BaseException):
+            raise played
+        return played(*arguments) if callable(played) else played
+
+    def _known(self, node_id: str) -> Node:
+        if node_id not in self.nodes:
+            raise errors.NotFound(f"{self.cloud}: there is no node {node_id}", cloud=self.cloud)
+        return self.nodes[node_id]
+
+    def _create(self, request: NodeRequest) -> Node:
+        for node in self.nodes.values():
+            if node.token == request.token and node.state not in ENDED:
+                return node
+        self._made += 1
+        tags = dict(request.tags)
+        node = Node(
+            id=f"node-{self._made}",
+            name=request.name,
+            state=NodeState.RUNNING,
+            word="running",
+            token=request.token,
+            estate=tags.get(TAG_ESTATE),
+            location=request.offer.location,
+            size=request.offer.size,
+            image=request.image,
+            public_addresses=(),
+            private_addresses=(),
+            created_at=self._now(),
+            tags=tags,
+        )
+        self.nodes[node.id] = node
+        return node
+
+    def _turn(self, node_id: str, state: NodeState) -> None:
+        self.nodes[node_id] = self._known(node_id)._replace(state=state, word=state.value)
+
+    def _tag(self, node_id: str, tags: Mapping[str, str]) -> None:
+        node = self._known(node_id)
+        self.nodes[node_id] = node._replace(tags={**node.tags, **tags})
