@@ -1,0 +1,367 @@
+"""The engine of one process, on a clock that is told the time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import types
+from collections.abc import Callable
+
+import pytest
+
+from cloudmon.clock import SystemClock
+from cloudmon.engine.local import LocalEngine
+from cloudmon.errors import StoreUnavailable
+from cloudmon.model.health import JobHealth
+from cloudmon.testing import FakeClock
+
+LONG_S = 30.0
+"""Longest that a test waits for a thread that is about to do something."""
+
+
+def inline(name: str, work: Callable[[], None]) -> None:
+    work()
+
+
+class Ticks:
+    """A job that notes when it ran, and sets ``stop`` when the time is up."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.at: list[float] = []
+
+    def __call__(self) -> None:
+        self.at.append(self.clock.monotonic())
+
+
+class Stage:
+    """An engine in the caller's thread: what happens when is told beforehand."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.engine = LocalEngine(self.clock, start=inline)
+
+    def run(self, seconds: float, *, at: dict[float, Callable[[], object]] | None = None) -> None:
+        """Run it for so many seconds of its clock; ``at`` says what else happens after how many of them."""
+        events = sorted((at or {}).items())
+        stop = _Ending(self.clock, seconds, events)
+        self.engine.run(stop)
+
+    def health(self, name: str = "tick") -> JobHealth:
+        return next(job for job in self.engine.health() if job.name == name)
+
+
+class _Ending(threading.Event):
+    """Set once the time is up; on the way there it lets happen what is told to."""
+
+    def __init__(self, clock: FakeClock, seconds: float, events: list[tuple[float, Callable[[], object]]]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._end = seconds
+        self._events = events
+
+    def is_set(self) -> bool:
+        while self._events and self._events[0][0] <= self._clock.monotonic():
+            self._events.pop(0)[1]()
+        return self._clock.monotonic() > self._end
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_a_job_runs_when_the_engine_starts_and_at_every_interval(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 15, ticks, late_after_s=60)
+    stage.run(50)
+    assert ticks.at == pytest.approx([0, 15, 30, 45])
+
+
+def test_fractions_of_a_second_are_intervals_too(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 0.25, ticks, late_after_s=60)
+    stage.run(0.8)
+    assert ticks.at == pytest.approx([0, 0.25, 0.5, 0.75])
+
+
+def test_the_time_that_a_job_takes_does_not_shift_its_next_runs(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+
+    def slow() -> None:
+        ticks()
+        stage.clock.advance(4)
+
+    stage.engine.every("tick", 15, slow, late_after_s=60)
+    stage.run(50)
+    assert ticks.at == pytest.approx([0, 15, 30, 45])
+
+
+def test_runs_that_were_missed_collapse_into_one(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 15, ticks, late_after_s=1000)
+    stage.run(140, at={20: lambda: stage.clock.advance(95)})
+    assert ticks.at == pytest.approx([0, 15, 115, 120, 135], abs=0.5)
+
+
+@pytest.mark.parametrize("hours", [-48, -1, 1, 48], ids=lambda hours: f"{hours:+d}h")
+def test_a_jump_of_the_machine_clock_neither_stops_nor_bursts_a_job(stage: Stage, hours: int) -> None:
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 15, ticks, late_after_s=60)
+    stage.run(50, at={20: lambda: stage.clock.jump(dt.timedelta(hours=hours))})
+    assert ticks.at == pytest.approx([0, 15, 30, 45])
+
+
+def test_the_machine_s_local_time_is_never_asked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> dt.datetime:
+        raise AssertionError("asked for the machine's time")
+
+    fake = types.SimpleNamespace(datetime=types.SimpleNamespace(now=forbidden), timedelta=dt.timedelta)
+    monkeypatch.setattr("schedule.datetime", fake)
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 15, ticks, late_after_s=60)
+    stage.run(20)
+    assert len(ticks.at) == 2
+
+
+def test_a_job_that_raises_runs_again_at_its_usual_time_and_starves_no_other(stage: Stage) -> None:
+    bad, good = Ticks(stage.clock), Ticks(stage.clock)
+
+    def failing() -> None:
+        bad()
+        raise ValueError("no")
+
+    stage.engine.every("bad", 15, failing, late_after_s=60)
+    stage.engine.every("good", 15, good, late_after_s=60)
+    stage.run(50)
+    assert bad.at == pytest.approx([0, 15, 30, 45])
+    assert good.at == pytest.approx([0, 15, 30, 45])
+    assert (stage.health("bad").runs, stage.health("bad").failures) == (4, 4)
+    assert (stage.health("good").runs, stage.health("good").failures) == (4, 0)
+
+
+def test_of_a_foreign_exception_only_the_kind_is_shown(stage: Stage) -> None:
+    def failing() -> None:
+        raise ValueError("password hunter2")
+
+    def away() -> None:
+        raise StoreUnavailable("the disk is full")
+
+    stage.engine.every("foreign", 15, failing, late_after_s=60)
+    stage.engine.every("ours", 15, away, late_after_s=60)
+    stage.run(1)
+    assert stage.health("foreign").last_error == "ValueError"
+    assert stage.health("ours").last_error == "StoreUnavailable: the disk is full"
+
+
+def test_health_says_when_a_job_last_ended_well_and_when_it_failed(stage: Stage) -> None:
+    start = stage.clock.now()
+
+    def failing_later() -> None:
+        if stage.clock.monotonic() >= 15:
+            raise ValueError
+
+    stage.engine.every("tick", 15, failing_later, late_after_s=60)
+    stage.run(16)
+    health = stage.health()
+    assert start == health.last_success_at
+    assert start + dt.timedelta(seconds=15) == health.last_failure_at
+
+
+def test_a_job_that_ends_well_in_time_is_not_late(stage: Stage) -> None:
+    stage.engine.every("tick", 15, Ticks(stage.clock), late_after_s=20)
+    stage.run(100)
+    assert not stage.health().late
+
+
+def test_a_job_that_fails_each_time_is_late_in_the_end(stage: Stage) -> None:
+    def failing() -> None:
+        raise ValueError
+
+    stage.engine.every("tick", 15, failing, late_after_s=40)
+    seen: list[bool] = []
+    stage.run(50, at={39: lambda: seen.append(stage.health().late), 41: lambda: seen.append(stage.health().late)})
+    assert seen == [False, True]
+
+
+def test_a_job_that_never_starts_is_late(stage: Stage) -> None:
+    engine = LocalEngine(stage.clock, start=lambda name, work: None)
+    engine.every("tick", 15, Ticks(stage.clock), late_after_s=40)
+    stage.clock.advance(41)
+    assert engine.health()[0].late
+
+
+def test_lateness_counts_from_when_the_engine_runs(stage: Stage) -> None:
+    stage.engine = LocalEngine(stage.clock, start=lambda name, work: None, drain_s=0)
+    stage.engine.every("tick", 15, Ticks(stage.clock), late_after_s=40)
+    stage.clock.advance(1000)
+    stage.run(1039)
+    assert not stage.health().late
+    stage.clock.advance(2)
+    assert stage.health().late
+
+
+def test_a_jump_of_the_machine_clock_makes_no_job_late(stage: Stage) -> None:
+    stage.engine.every("tick", 15, Ticks(stage.clock), late_after_s=20)
+    stage.run(32, at={31: lambda: stage.clock.jump(dt.timedelta(days=1))})
+    assert not stage.health().late
+
+
+def test_a_nudged_job_runs_at_once_and_keeps_its_usual_times(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 15, ticks, late_after_s=60)
+    stage.run(40, at={20: lambda: stage.engine.nudge("tick")})
+    assert ticks.at == pytest.approx([0, 15, 20, 30], abs=0.5)
+
+
+def test_a_job_nudged_while_it_runs_runs_once_more_however_often_it_was(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+
+    def nudged() -> None:
+        ticks()
+        if len(ticks.at) == 1:
+            for _ in range(3):
+                stage.engine.nudge("tick")
+
+    stage.engine.every("tick", 15, nudged, late_after_s=60)
+    stage.run(10)
+    assert ticks.at == [0, 0]
+
+
+def test_nudges_before_the_start_and_after_the_stop_do_nothing(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 15, ticks, late_after_s=60)
+    stage.engine.nudge("tick")
+    assert ticks.at == []
+    stage.run(1)
+    stage.engine.nudge("tick")
+    assert ticks.at == [0]
+
+
+def test_two_jobs_cannot_have_one_name(stage: Stage) -> None:
+    stage.engine.every("tick", 15, Ticks(stage.clock), late_after_s=60)
+    with pytest.raises(ValueError, match="tick"):
+        stage.engine.every("tick", 15, Ticks(stage.clock), late_after_s=60)
+
+
+def test_an_interval_must_be_positive(stage: Stage) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        stage.engine.every("tick", 0, Ticks(stage.clock), late_after_s=60)
+
+
+def test_a_machine_without_a_thread_left_is_a_failed_run_and_not_the_end() -> None:
+    stage = Stage()
+    tries: list[float] = []
+
+    def none_left(name: str, work: Callable[[], None]) -> None:
+        tries.append(stage.clock.monotonic())
+        if len(tries) == 1:
+            raise RuntimeError("can't start new thread")
+        work()
+
+    stage.engine = LocalEngine(stage.clock, start=none_left)
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 15, ticks, late_after_s=60)
+    stage.run(20)
+    assert (pytest.approx([15]), 2, 1) == (ticks.at, stage.health().runs, stage.health().failures)
+
+
+class Real:
+    """An engine on real threads and real time, with one job that does what the test says."""
+
+    def __init__(self, *, drain_s: float = LONG_S, interval_s: float = 3600) -> None:
+        self.engine = LocalEngine(SystemClock(), drain_s=drain_s)
+        self.stop = threading.Event()
+        self.interval_s = interval_s
+        self.drained: list[bool] = []
+        self.thread = threading.Thread(target=lambda: self.drained.append(self.engine.run(self.stop)), daemon=True)
+
+    def begin(self, **jobs: Callable[[], object]) -> None:
+        for name, job in jobs.items():
+            self.engine.every(name, self.interval_s, job, late_after_s=3600)
+        self.thread.start()
+
+    def end(self) -> bool:
+        self.stop.set()
+        self.thread.join(LONG_S)
+        assert not self.thread.is_alive()
+        return self.drained[0]
+
+
+def test_a_job_that_hangs_holds_up_neither_the_others_nor_the_end() -> None:
+    hang, ran = threading.Event(), threading.Event()
+    real = Real(drain_s=0.01)
+    real.begin(hanging=hang.wait, other=ran.set)
+    assert ran.wait(LONG_S)
+    assert real.end() is False
+    assert real.engine.health()[0].running_since is not None
+    hang.set()
+
+
+def test_a_running_job_may_end_before_the_engine_does() -> None:
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def job() -> None:
+        begun.set()
+        assert may_end.wait(LONG_S)
+        ended.set()
+
+    real = Real()
+    real.begin(tick=job)
+    assert begun.wait(LONG_S)
+    real.stop.set()
+    assert not ended.is_set()
+    may_end.set()
+    assert real.end() is True
+    assert ended.is_set()
+
+
+def test_no_job_overlaps_itself_even_when_nudged_by_many() -> None:
+    running, most, runs = [0], [0], [0]
+    guard, enough = threading.Lock(), threading.Event()
+
+    def job() -> None:
+        with guard:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+            runs[0] += 1
+        with guard:
+            running[0] -= 1
+            if runs[0] >= 20:
+                enough.set()
+
+    real = Real(interval_s=0.01)
+    real.begin(tick=job)
+
+    def nudging() -> None:
+        while not enough.is_set():
+            real.engine.nudge("tick")
+
+    nudgers = [threading.Thread(target=nudging) for _ in range(4)]
+    for nudger in nudgers:
+        nudger.start()
+    assert enough.wait(LONG_S)
+    for nudger in nudgers:
+        nudger.join(LONG_S)
+    real.end()
+    assert most == [1]
+
+
+def test_nothing_runs_again_after_the_stop() -> None:
+    begun, may_end, runs = threading.Event(), threading.Event(), [0]
+
+    def job() -> None:
+        runs[0] += 1
+        begun.set()
+        assert may_end.wait(LONG_S)
+
+    real = Real()
+    real.begin(tick=job)
+    assert begun.wait(LONG_S)
+    real.engine.nudge("tick")  # noted: once more after this run
+    real.stop.set()
+    while real.engine._open:
+        threading.Event().wait(0.001)
+    may_end.set()
+    real.end()
+    assert runs == [1]
