@@ -1,0 +1,137 @@
+"""The command line's front door: the list of commands, loaded one at a time, and what becomes of errors."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+from cloudmon import __version__
+from cloudmon.errors import CloudmonError
+
+
+class Entry(NamedTuple):
+    """One command: where it is found, and what help says of it without looking there."""
+
+    target: str
+    help: str
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "init": Entry("init:init", "Write a commented settings file for one kind of cloud."),
+    "schema": Entry("schema:schema", "Print the JSON Schema of settings files."),
+    "doctor": Entry("doctor:doctor", "Check settings, store, clouds and clock, and say what to do."),
+    "plan": Entry("plan:plan", "Show what would be done now, why, and what holds it back."),
+    "apply": Entry("apply:apply", "Do it, and watch until wanted and seen agree."),
+    "run": Entry("run:run", "Run the monitor until SIGTERM."),
+    "status": Entry("status:status", "Show every appliance, and what it waits for."),
+    "act": Entry("act:act", "Start, stop, suspend, resume, reboot or replace appliances."),
+    "actions": Entry("actions:actions", "Show control actions: why they were taken and how they ended."),
+    "incidents": Entry("actions:incidents", "Show what could not be brought to its end."),
+    "confirm": Entry("act:confirm", "Let pass for an hour what a breaker holds back."),
+    "sets": Entry("sets:app", "List, show, extend, pause, protect, maintain, release and retire sets."),
+    "why": Entry("why:why", "Tell the story of an appliance: facts, decisions, actions, outcomes."),
+    "diff": Entry("diff:diff", "Show what changed between two instants."),
+    "usage": Entry("usage:usage", "Show seconds used, measured and estimated, and the monitor's own usage."),
+    "adopt": Entry("adopt:adopt", "Take nodes that exist already into a set."),
+    "orphans": Entry("orphans:app", "List nodes of this estate that nothing explains, and end them."),
+    "placement": Entry("places:app", "Show how offers were ranked for a set, and why the others lost."),
+    "offers": Entry("places:offers", "Show what the clouds sell, with prices and their source."),
+    "audit": Entry("audit:app", "Verify and show the action log."),
+    "monitors": Entry("monitors:monitors", "Show the monitors that own, or owned, the estate."),
+    "upgrade": Entry("monitors:upgrade", "Bring the store's schema up to date."),
+}
+
+
+class Loading(MutableMapping[str, Any]):
+    """Commands by name, in the order of help; each imported when it is looked up for the first time."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self._entries = entries
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = _load(name, self._entries[name])
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _load(name: str, entry: Entry) -> Any:
+    module, _, attribute = entry.target.partition(":")
+    found = getattr(importlib.import_module(f"cloudmon.cli.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_group(found)
+    alone = group()
+    alone.command(name)(found)
+    return typer.main.get_command(alone)
+
+
+def group(**about: Any) -> typer.Typer:
+    """A Typer that draws its help plainly (rich costs more time than all the rest) and leaves tracebacks as they are
+    (pretty ones show local variables, and those may be secret)."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **about)
+
+
+class Commands(TyperGroup):
+    """The top of the command line."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = Loading(COMMANDS)
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # the list is the same in every context
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Errors of ours are one sentence and exit code 1; an interrupt is exit code 130."""
+        try:
+            return super().invoke(ctx)
+        except CloudmonError as error:
+            typer.echo(f"cloudmon: {error.message}", err=True)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt:
+            typer.echo("cloudmon: interrupted", err=True)
+            raise typer.Exit(130) from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cloudmon {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(cls=Commands, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+@app.callback()
+def top(
+    version: Annotated[  # its callback does it all
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """A virtual-appliance monitor for any cloud: instantiate, watch, heal, meter and retire appliance sets."""
+
+
+def main() -> None:
+    """What the installed command runs."""
+    sys.exit(typer.main.get_command(app).main(prog_name="cloudmon"))

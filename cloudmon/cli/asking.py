@@ -1,0 +1,174 @@
+"""Asks for something and stays until it is done: of the monitor that runs, or, where none does, by running one here.
+
+One path for every command that changes anything. The request is in the store before anything else happens, so a
+command that is interrupted has asked all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cloudmon.cli import opening, output
+from cloudmon.cli.options import Format
+from cloudmon.cli.output import Column
+from cloudmon.cli.progress import Progress
+from cloudmon.clock import Clock
+from cloudmon.errors import MonitorAlreadyRuns, RequestRefused
+from cloudmon.model import identity
+from cloudmon.model.requests import Request, RequestState, RequestVerb
+
+if TYPE_CHECKING:
+    from cloudmon.monitor.service import Service
+    from cloudmon.store import Store
+
+ENDS = frozenset({RequestState.DONE, RequestState.REFUSED, RequestState.FAILED})
+POLL_S = 0.5
+"""Between two looks at the store while another process works."""
+SHORTEST_S = 0.2
+"""Between two ticks of our own."""
+
+COLUMNS = (
+    Column("id", "REQUEST", table=False),
+    Column("target", "TARGET"),
+    Column("verb", "VERB"),
+    Column("state", "STATE"),
+    Column("outcome", "OUTCOME"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for, before it is a request."""
+
+    verb: RequestVerb
+    target: str
+    tenant: str
+    reason: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+    def request(self, clock: Clock) -> Request:
+        return Request(
+            id=identity.new_uid(),
+            verb=self.verb,
+            tenant=self.tenant,
+            target=self.target,
+            arguments=self.arguments,
+            author=f"cli:{person()}",
+            reason=self.reason,
+            created_at=clock.now(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to stay."""
+
+    wait: bool = True
+    timeout_s: float = 900.0
+    ends: frozenset[RequestState] = ENDS
+    """The states that are enough."""
+
+
+def person() -> str:
+    """Who runs this command, as the machine knows them."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def ask(config: Path | None, wish_of: Callable[[Store], Wish], patience: Patience, form: Format) -> None:
+    """Ask, stay as ``patience`` says, and print what came of it.
+
+    Arguments:
+        config: the settings file.
+        wish_of: makes the wish once the store is open, so that it can look names up; may refuse.
+        patience: how long to stay.
+        form: how the request is printed.
+
+    Exits with 1 when the request was refused, failed, or did not end in time.
+    """
+    from cloudmon.monitor.service import open_service
+
+    with open_service(opening.settings_path(config)) as service:
+        request = wish_of(service.store).request(service.clock)
+        if service.settings.store.url == "memory":
+            raise RequestRefused("the store is in memory and is gone with this command; give [store] a url")
+        service.store.requests.add(request)
+        found = _wait(service, request, patience) if patience.wait else request
+    _tell(found, patience, form)
+
+
+def _wait(service: Service, request: Request, patience: Patience) -> Request:
+    with Progress(f"{request.verb} {request.target}") as progress:
+
+        def ended() -> bool:
+            found = current(service.store, request)
+            progress.say(found.outcome or str(found.state))
+            return found.state in patience.ends
+
+        until(service, ended, patience.timeout_s)
+    return current(service.store, request)
+
+
+def until(service: Service, ended: Callable[[], bool], timeout_s: float) -> bool:
+    """Let the monitor work until ``ended()``; False when ``timeout_s`` seconds were not enough.
+
+    Runs the monitor here where none runs; else looks at the store while the other one works.
+    """
+    here = runs_here(service)
+    clock, never = service.clock, threading.Event()
+    deadline = clock.monotonic() + timeout_s
+    while True:
+        report = service.tick() if here else None
+        if ended():
+            return True
+        left_s = deadline - clock.monotonic()
+        if left_s <= 0:
+            return False
+        pause_s = POLL_S
+        if report is not None:
+            pause_s = service.settings.monitor.poll_interval_s
+            if report.next_at is not None:
+                pause_s = min(pause_s, (report.next_at - clock.now()).total_seconds())
+        clock.wait(never, min(left_s, max(SHORTEST_S, pause_s)))
+
+
+def runs_here(service: Service, *, confirmed: bool = False) -> bool:
+    """Become the monitor of this store; False when another one is it already."""
+    try:
+        service.begin(confirmed=confirmed)
+    except MonitorAlreadyRuns:
+        return False
+    return True
+
+
+def current(store: Store, request: Request) -> Request:
+    """The request as it stands now."""
+    return store.requests.get(opening.scope_of(request.tenant), request.id) or request
+
+
+def _tell(request: Request, patience: Patience, form: Format) -> None:
+    if form is not Format.TABLE:
+        row = {name: getattr(request, name) for name in ("id", "target", "verb", "state", "outcome")}
+        output.emit([row], COLUMNS, form)
+    if request.state in (RequestState.REFUSED, RequestState.FAILED):
+        raise RequestRefused(request.outcome or f"{request.verb} of {request.target}: {request.state}")
+    if patience.wait and request.state not in patience.ends:
+        raise RequestRefused(
+            f"{request.verb} of {request.target} is still {request.state} after "
+            f"{output.duration(patience.timeout_s)}; it goes on while a monitor runs (request {request.id})"
+        )
+    if form is Format.TABLE:
+        waits = f"asked (request {request.id}); a running monitor does it, or the next one that runs"
+        accepted = f"{request.verb} of {request.target} is accepted"
+        said = request.outcome or (accepted if request.state is not RequestState.PENDING else waits)
+        typer.echo(output.printable(said))
