@@ -49,7 +49,7 @@ NEXT_FOR_CLOUD: Sequence[tuple[type[CloudError], str]] = (
     (CloudError, "look the cloud's own word up in its documentation"),
 )
 NEXT_FOR_STORE: Sequence[tuple[type[StoreError], str]] = (
-    (StoreOutdated, "back it up, then let this version upgrade it"),
+    (StoreOutdated, "back it up, then: cloudmon upgrade"),
     (StoreTooNew, "run the cloudmon that wrote it, or a newer one"),
     (
         StoreUnavailable,

@@ -12,18 +12,22 @@ def init(
     provider: Annotated[
         str, typer.Argument(help="Kind of cloud: dummy, aws, generic, or another installed one.")
     ] = "dummy",
-    config: Annotated[Path, typer.Option("--config", "-c", help="The file to write.")] = Path("cloudmon.toml"),
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="The file to write; ./cloudmon.toml if left out.", show_default=False),
+    ] = None,
 ) -> None:
     """Write a commented settings file for one kind of cloud. A file that is there already is left alone."""
     from cloudmon.cli import starting  # imports pydantic
     from cloudmon.errors import RequestRefused
 
+    path = config or Path("cloudmon.toml")
     text = starting.text(provider)
     try:
-        with config.open("x", encoding="utf-8") as file:
+        with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise RequestRefused(f"{config} is there already; remove it, or name another file with -c") from None
+        raise RequestRefused(f"{path} is there already; remove it, or name another file with -c") from None
     except OSError as error:
-        raise RequestRefused(f"{config} cannot be written: {error.strerror or error}") from error
-    typer.echo(f"wrote {config}; read it through, then: cloudmon doctor -c {config}")
+        raise RequestRefused(f"{path} cannot be written: {error.strerror or error}") from error
+    typer.echo(f"wrote {path}; read it through, then: cloudmon doctor -c {path}")

@@ -1,6 +1,6 @@
 """Reads what settings are made of: the TOML file, the environment over it, and the files that hold secrets.
 
-The only module of cloudmon that reads the environment.
+Nothing but this room reads the environment.
 """
 
 from __future__ import annotations
