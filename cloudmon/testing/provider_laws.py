@@ -27,7 +27,7 @@ class ProviderLaws(LawWords):
         assert listing.started_at.tzinfo is not None
         assert listing.started_at <= listing.finished_at
 
-    def test_every_node_of_a_listing_is_told_in_the_model_s_words(self) -> None:
+    def test_every_node_of_a_listing_is_told_in_the_words_of_the_model(self) -> None:
         self.running()
         for node in self._provider.list_nodes().nodes:
             assert isinstance(node, Node)
