@@ -121,7 +121,10 @@ def abilities(provider: Provider) -> frozenset[str]:
 class ProviderFactory(Protocol):
     """What the entry-point group ``cloudmon.providers`` names: a class whose instances are providers.
 
-    ``settings_model`` is a pydantic model of ``[clouds.<name>.options]``; unknown keys there are refused by it.
+    ``settings_model`` is a pydantic model of ``[clouds.<name>.options]``; unknown keys there are refused by it. A key
+    ``x_file`` reaches it as ``x`` with the file's content. Its validators find the settings file's folder as
+    ``info.context["folder"]``, for paths that are relative to it. A module that also names the model ``settings_model``
+    lets settings be checked before the factory, and its cloud's library with it, is imported.
     """
 
     settings_model: type

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from cloudmon_providers.aws.provider import AwsProvider
+from typing import TYPE_CHECKING
 
-__all__ = ["AwsProvider"]
+from cloudmon_providers import _later
+from cloudmon_providers.aws.options import AwsOptions
+
+if TYPE_CHECKING:
+    from cloudmon_providers.aws.provider import AwsProvider
+
+settings_model = AwsOptions
+__getattr__ = _later.names(__name__, {"AwsProvider": "provider"})
+
+__all__ = ["AwsOptions", "AwsProvider", "settings_model"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0)]
@@ -62,8 +64,8 @@ class DummySettings(_Group):
     world: str = Field(
         default="memory",
         description='Where the cloud lives: "memory" (one per cloud name in this process), "memory:<name>" (shared by '
-        "that name), or the path of a file that several processes share. A world lives while somebody holds it, a "
-        "file until it is removed.",
+        "that name), or the path of a file that several processes share, relative to the settings file. A world "
+        "lives while somebody holds it, a file until it is removed.",
     )
     seed: int = Field(default=0, description="Everything that happens by chance follows from it.")
     locations: tuple[str, ...] = Field(default=("here-1", "here-2"), min_length=1, description="Where machines can be.")
@@ -86,3 +88,12 @@ class DummySettings(_Group):
     quota: int | None = Field(default=None, ge=0, description="Machines that the account may have; none: no limit.")
     spot_reclaim_per_h: Rate = Field(default=0, description="How often a spot machine is taken back.")
     faults: Faults = Field(default=Faults(), description="What goes wrong.")
+
+    @field_validator("world")
+    @classmethod
+    def _beside_the_settings(cls, world: str, info: ValidationInfo) -> str:
+        """A path is relative to the settings file, whose folder the core gives along."""
+        folder = (info.context or {}).get("folder")
+        if folder is None or world == "memory" or world.startswith("memory:"):
+            return world
+        return os.path.normpath(Path(folder) / world)
