@@ -108,7 +108,7 @@ def abilities(provider: Provider) -> frozenset[str]:
     A provider whose instances differ (one class over many drivers) says with ``lacks(verb) -> bool`` what this one
     cannot do.
     """
-    lacks: Callable[[str], bool] = getattr(provider, "lacks", lambda verb: False)
+    lacks: Callable[[str], bool] = getattr(provider, "lacks", lambda _verb: False)
     return frozenset(
         verb
         for protocol, verbs in ABILITIES.values()

@@ -143,7 +143,7 @@ def store(told: Settings, clock: Clock) -> Iterator[Check]:
     url = told.store.url_with_password
     try:
         if not presence.is_made(url):
-            yield Check("store", Verdict.GOOD, f"{about} is empty and will be filled")
+            yield Check("store", Verdict.GOOD, f"{about} holds nothing yet and will be made")
             return
         if not log_key_path(told).exists():  # it had one, so none is made for it here
             yield Check(

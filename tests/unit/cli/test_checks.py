@@ -58,7 +58,7 @@ def run_once(config: Path, until: dt.datetime = NOW) -> None:
 def test_all_is_good_before_the_first_run_and_nothing_is_made(config: Path) -> None:
     found = look(config)
     assert {check.verdict for check in found.values()} == {Verdict.GOOD}
-    assert found["store"].found.endswith("var/cloudmon.db is empty and will be filled")
+    assert found["store"].found.endswith("var/cloudmon.db holds nothing yet and will be made")
     assert found["cloud east"].found.startswith("dummy: no nodes; 10 offers; can reboot_node, ")
     assert [path.name for path in config.parent.iterdir()] == ["shop.toml"]
 
