@@ -26,7 +26,7 @@ COMMANDS: Mapping[str, Entry] = {
     "schema": Entry("schema:schema", "Print the JSON Schema of settings files."),
     "doctor": Entry("doctor:doctor", "Check settings, store, clouds and clock, and say what to do."),
     "plan": Entry("plan:plan", "Show what would be done now, why, and what holds it back."),
-    "apply": Entry("apply:apply", "Do it, and watch until wanted and seen agree."),
+    "apply": Entry("plan:apply", "Do it, and watch until wanted and seen agree."),
     "run": Entry("run:run", "Run the monitor until SIGTERM."),
     "status": Entry("status:status", "Show every appliance, and what it waits for."),
     "act": Entry("act:act", "Start, stop, suspend, resume, reboot or replace appliances."),

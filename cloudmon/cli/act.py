@@ -1,0 +1,89 @@
+"""``cloudmon act`` and ``cloudmon confirm``: what a person wants done now."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cloudmon.cli.options import Config, Format, Output, Reason, Target, Tenant, Timeout, Wait
+from cloudmon.errors import RequestRefused
+
+if TYPE_CHECKING:
+    from cloudmon.cli.asking import Wish
+    from cloudmon.store import Store
+
+
+class Action(enum.StrEnum):
+    """What can be done to appliances."""
+
+    START = "start"
+    STOP = "stop"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    REBOOT = "reboot"
+    REPLACE = "replace"
+
+
+def act(  # noqa: PLR0913  # one option each
+    target: Target,
+    action: Annotated[Action, typer.Argument(help="What to do.")],
+    reason: Reason,
+    wait: Wait = True,
+    timeout: Timeout = "15m",
+    tenant: Tenant = None,
+    config: Config = None,
+    form: Output = Format.TABLE,
+) -> None:
+    """Start, stop, suspend, resume, reboot or replace appliances.
+
+    All of a set (storefront/*) are taken in turns: no more are out of service at once than the set's healing.batch.
+    """
+    from cloudmon.cli import asking, opening
+    from cloudmon.model.requests import RequestVerb
+
+    def wish(store: Store) -> Wish:
+        named = opening.find(store, opening.scope_of(tenant), target)
+        if "/" not in target:
+            raise RequestRefused(f"say which: {target}/1 for one appliance, or '{target}/*' for all of them")
+        return asking.Wish(RequestVerb(action.value), named.text, named.aset.tenant, reason)
+
+    patience = asking.Patience(wait, opening.duration_s(timeout, option="--timeout"))
+    asking.ask(config, wish, patience, form)
+
+
+def confirm(  # one option each
+    target: Annotated[
+        str, typer.Argument(help="A set, a cloud, or the budget as `plan` names it: 'destructive per cloud east'.")
+    ],
+    reason: Reason,
+    tenant: Tenant = None,
+    timeout: Timeout = "1m",
+    config: Config = None,
+    form: Output = Format.TABLE,
+) -> None:
+    """Let pass for an hour what a breaker holds back.
+
+    A set lets pass its own budgets, a cloud the doubt about its listing, a budget's name that budget. What a settings
+    file suddenly drops is confirmed by `cloudmon apply` instead.
+    """
+    from cloudmon.cli import asking, opening
+    from cloudmon.model.identity import DEFAULT_TENANT
+    from cloudmon.model.requests import RequestState, RequestVerb
+    from cloudmon.settings import load
+
+    settings = load(opening.settings_path(config))
+
+    def wish(store: Store) -> Wish:
+        if " per " in target:
+            return asking.Wish(RequestVerb.CONFIRM, target, DEFAULT_TENANT, reason)
+        cloud = target.removeprefix("cloud:")
+        if cloud in settings.clouds:
+            return asking.Wish(RequestVerb.CONFIRM, f"cloud:{cloud}", DEFAULT_TENANT, reason)
+        named = opening.find(store, opening.scope_of(tenant), target)
+        return asking.Wish(RequestVerb.CONFIRM, named.aset.uid, named.aset.tenant, reason)
+
+    ends = asking.ENDS | {RequestState.ACCEPTED}
+    patience = asking.Patience(timeout_s=opening.duration_s(timeout, option="--timeout"), ends=ends)
+    asking.ask(config, wish, patience, form)

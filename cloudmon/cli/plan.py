@@ -1,0 +1,159 @@
+"""``cloudmon plan`` and ``cloudmon apply``: the same table, looked at or done."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from cloudmon.cli import output
+from cloudmon.cli.options import Config, Format, Output, Timeout, Yes
+from cloudmon.cli.output import Column, Row
+from cloudmon.errors import RequestRefused
+
+if TYPE_CHECKING:
+    from cloudmon.model.requests import Request
+    from cloudmon.monitor.reports import PlanReport
+    from cloudmon.monitor.service import Service
+
+WOULD_ACT = 2
+"""Exit code of a plan that would do something."""
+
+COLUMNS = (
+    Column("subject", "APPLIANCE"),
+    Column("action", "ACTION"),
+    Column("class", "CLASS"),
+    Column("reason", "REASON"),
+    Column("cloud", "CLOUD", table=False),
+    Column("offer", "OFFER"),
+    Column("price_per_hour", "PRICE/H", lambda row: f"{row['price_per_hour'] or '?'} {row['currency'] or ''}".strip()
+           if row["offer"] else "", right=True),
+    Column("currency", "CURRENCY", table=False),
+    Column("held", "HELD BACK BY"),
+)  # fmt: skip
+
+
+def plan(config: Config = None, form: Output = Format.TABLE) -> None:
+    """Show what would be done now, why, and what holds it back. Looks at the clouds, changes nothing.
+
+    Exit code 2 when something would be done, 0 when nothing would, 1 on an error.
+    """
+    from cloudmon.cli import opening
+    from cloudmon.cli.progress import Progress
+    from cloudmon.monitor.service import open_service
+
+    with open_service(opening.settings_path(config)) as service, Progress("looking at the clouds"):
+        report = service.plan()
+    show(report, form)
+    if report.acts:
+        raise typer.Exit(WOULD_ACT)
+
+
+def show(report: PlanReport, form: Format) -> None:
+    """Rows to stdout, notes to stderr."""
+    output.emit(rows(report), COLUMNS, form, empty="nothing to do")
+    for sentence in report.notes:
+        output.note(f"note: {sentence}")
+
+
+def rows(report: PlanReport) -> Sequence[Row]:
+    return [
+        {
+            "subject": row.subject,
+            "action": row.action,
+            "class": row.action_class,
+            "reason": row.reason,
+            "held": row.held,
+            "cloud": row.cloud,
+            "offer": row.offer,
+            "price_per_hour": row.price.per_hour if row.price is not None else None,
+            "currency": row.price.currency if row.price is not None else None,
+        }
+        for row in report.rows
+    ]
+
+
+def apply(config: Config = None, yes: Yes = False, timeout: Timeout = "15m", form: Output = Format.TABLE) -> None:
+    """Show the plan, ask, do it, and watch until wanted and seen agree.
+
+    Where a monitor runs on this store it does the work; where none runs, this command does. Exit code 1 when it is
+    not steady in time; what was begun goes on with the next monitor.
+    """
+    from cloudmon.cli import opening, watching
+    from cloudmon.monitor.service import open_service
+
+    timeout_s = opening.duration_s(timeout, option="--timeout")
+    with open_service(opening.settings_path(config)) as service:
+        report = service.plan()
+        if form is Format.TABLE:
+            show(report, form)
+        else:
+            for sentence in report.notes:
+                output.note(f"note: {sentence}")
+        if report.acts and not yes:
+            _agree()
+        reached = _carry_out(service, timeout_s)
+        found = _appliances(service)
+    output.emit(found, watching.COLUMNS, form, empty="no appliances are wanted")
+    if not reached:
+        raise RequestRefused(
+            f"not steady after {output.duration(timeout_s)}; `cloudmon status` shows what waits, and for what"
+        )
+
+
+def _appliances(service: Service) -> Sequence[Row]:
+    from cloudmon.cli import watching
+
+    return watching.rows(watching.View(service.store, service.settings, service.clock.now()))
+
+
+def _agree() -> None:
+    if not sys.stdin.isatty():
+        raise RequestRefused("nobody is there to be asked; look at `cloudmon plan`, then say --yes")
+    if not typer.confirm("Do this?", err=True):
+        raise RequestRefused("nothing was done")
+
+
+def _carry_out(service: Service, timeout_s: float) -> bool:
+    """Whether everything became as it is wanted in time."""
+    from cloudmon.cli import asking, watching
+    from cloudmon.model.requests import RequestState
+
+    deadline = service.clock.monotonic() + timeout_s
+    request = None
+    # A person looked at the plan and agreed, so what is suddenly much less is meant.
+    if not asking.runs_here(service, confirmed=True):
+        request = _hand_over(service)
+    with watching.Live(lambda: _appliances(service), service.clock) as live:
+
+        def steady() -> bool:
+            live.refresh()
+            if request is not None:
+                now = asking.current(service.store, request)
+                if now.state in (RequestState.REFUSED, RequestState.FAILED):
+                    raise RequestRefused(now.outcome)
+                if now.state is not RequestState.DONE:
+                    return False
+            return watching.steady(service.store)
+
+        return asking.until(service, steady, deadline - service.clock.monotonic())
+
+
+def _hand_over(service: Service) -> Request:
+    """Give what this file wants to the monitor that runs."""
+    from cloudmon.cli import asking
+    from cloudmon.model import specs
+    from cloudmon.model.identity import DEFAULT_TENANT
+    from cloudmon.model.requests import RequestVerb
+
+    author = service.settings.author
+    wanted = json.dumps([specs.to_json(spec) for spec in service.settings.specs()])
+    arguments = {"author": author, "sets": wanted, "confirmed": "yes"}
+    wish = asking.Wish(RequestVerb.APPLY, author, DEFAULT_TENANT, "cloudmon apply", arguments)
+    request = wish.request(service.clock)
+    service.store.requests.add(request)
+    output.note("a monitor runs on this store and does it")
+    return request

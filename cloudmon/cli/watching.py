@@ -1,0 +1,202 @@
+"""The appliance state table for people: rows with the quality of what is known, and a view that follows them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from cloudmon.cli import output
+from cloudmon.cli.opening import Freshness, Names
+from cloudmon.cli.output import Column, Row, moment
+from cloudmon.clock import Clock
+from cloudmon.model.actions import Intent, IntentState
+from cloudmon.model.appliances import ApplianceState, Member, Power
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.sets import ApplianceSet, ControlKind
+from cloudmon.model.tenants import EVERYONE, Scope
+from cloudmon.settings import Settings
+from cloudmon.store import Store
+
+if TYPE_CHECKING:
+    from rich.live import Live as RichLive
+
+WITHOUT_NODE = frozenset({ApplianceState.REQUESTED, ApplianceState.RETIRED})
+REACHED: Mapping[Power, frozenset[ApplianceState]] = {
+    Power.RUNNING: frozenset({ApplianceState.RUNNING}),
+    # One that never had a node is as off as can be; a cloud that cannot suspend stops.
+    Power.STOPPED: frozenset({ApplianceState.STOPPED, ApplianceState.REQUESTED}),
+    Power.SUSPENDED: frozenset({ApplianceState.SUSPENDED, ApplianceState.STOPPED, ApplianceState.REQUESTED}),
+}
+
+
+def _state(row: Row) -> str:
+    if not row["stale"]:
+        return str(row["state"])
+    seen = row["seen_at"]
+    return (
+        f"{row['state']} (stale since {moment(seen)})" if isinstance(seen, dt.datetime) else f"{row['state']} (unseen)"
+    )
+
+
+COLUMNS = (
+    Column("appliance", "APPLIANCE"),
+    Column("tenant", "TENANT", table=False),
+    Column("state", "STATE", _state),
+    Column("stale", "STALE", table=False),
+    Column("seen_at", "SEEN AT", table=False),
+    Column("since", "SINCE"),
+    Column("wanted", "WANTED"),
+    Column("incarnation", "INC", right=True),
+    Column("cloud", "CLOUD"),
+    Column("location", "LOCATION", table=False),
+    Column("node", "NODE"),
+    Column("waits_for", "WAITS FOR"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where rows are read from."""
+
+    store: Store
+    settings: Settings
+    now: dt.datetime
+    scope: Scope = EVERYONE
+
+
+def rows(view: View, aset: ApplianceSet | None = None, ordinal: int | None = None) -> Sequence[Row]:
+    """One row an appliance, of one set or of all that are not retired."""
+    store, scope = view.store, view.scope
+    names = Names(store, scope)
+    fresh = Freshness(store.spans.latest(), view.settings, view.now)
+    members = store.members.all(scope) if aset is None else store.members.of_set(scope, aset.uid)
+    if aset is not None and aset.retired_at is None:
+        members = [member for member in members if member.state is not ApplianceState.RETIRED]
+    members = sorted(members, key=lambda member: (names.set(member.set_uid), member.tenant, member.ordinal))
+    reasons = Reasons(store, scope, names, view.now)
+    return [
+        _row(member, names, fresh, reasons)
+        for member in members
+        if ordinal in (None, member.ordinal) and (aset is not None or member.state is not ApplianceState.RETIRED)
+    ]
+
+
+def _row(member: Member, names: Names, fresh: Freshness, reasons: Reasons) -> Row:
+    has_node = bool(member.cloud) and member.state not in WITHOUT_NODE
+    return {
+        "appliance": names.appliance(member.id),
+        "tenant": member.tenant,
+        "state": member.state,
+        "stale": has_node and fresh.stale(member.cloud),
+        "seen_at": fresh.since(member.cloud) if has_node else None,
+        "since": member.since,
+        "wanted": member.wanted,
+        "incarnation": member.incarnation,
+        "cloud": member.cloud if has_node else "",
+        "location": member.location if has_node else "",
+        "node": member.node_id if has_node else "",
+        "waits_for": reasons.of(member),
+    }
+
+
+class Reasons:
+    """Why an appliance waits: what is under way, what is wrong, who holds it, until when."""
+
+    def __init__(self, store: Store, scope: Scope, names: Names, now: dt.datetime) -> None:
+        self._sets = names.sets
+        self._now = now
+        self._intents: dict[tuple[str, int], Intent] = {i.appliance: i for i in store.intents.open(scope)}
+        self._findings: dict[str, Finding] = {f.subject: f for f in store.findings.open(scope)}
+
+    def of(self, member: Member) -> str:
+        """In one line; empty for one that waits for nothing."""
+        return "; ".join(self._all(member))
+
+    def _all(self, member: Member) -> list[str]:
+        found = []
+        intent = self._intents.get(member.id)
+        if intent is not None:
+            found.append(under_way(intent))
+        finding = self._findings.get(f"{member.set_uid}/{member.ordinal}")
+        if finding is not None:
+            found.append(finding.message)
+        aset = self._sets.get(member.set_uid)
+        if aset is not None:
+            found += [f"{kind}d" if kind is ControlKind.PAUSE else f"in {kind}" if kind is ControlKind.MAINTENANCE
+                      else f"{kind}ed" for kind in ControlKind
+                      if aset.control(kind, member.ordinal, self._now)]  # fmt: skip
+        if member.retry_at is not None and member.retry_at > self._now:
+            found.append(f"tries again at {moment(member.retry_at)}")
+        if member.state is ApplianceState.REQUESTED and member.wanted is Power.RUNNING and not found:
+            found.append("its launch")
+        unreachable = self._findings.get(f"cloud:{member.cloud}") if member.cloud else None
+        if unreachable is not None and unreachable.kind in (FindingKind.UNREACHABLE, FindingKind.SUSPICIOUS):
+            found.append(unreachable.message)
+        return found
+
+
+def under_way(intent: Intent) -> str:
+    """An open intent in words."""
+    how = "to be seen" if intent.state is IntentState.PERFORMED else "the cloud's answer"
+    error = f" (last try: {intent.error})" if intent.error else ""
+    return f"{intent.verb}, {how}{error}"
+
+
+def steady(store: Store, scope: Scope = EVERYONE) -> bool:
+    """Whether every appliance is as it is wanted and nothing is under way."""
+    if store.intents.open(scope) or store.requests.pending(scope) or store.incarnations.open(scope):
+        return False
+    retiring = {aset.uid for aset in store.sets.active(scope) if aset.retiring_since is not None}
+    return not retiring and all(
+        member.state is ApplianceState.RETIRED or member.state in REACHED[member.wanted]
+        for member in store.members.all(scope)
+    )
+
+
+class Live:
+    """A table on stderr that follows the store while somebody looks; lines of what changed where nobody does.
+
+    A context manager. On stderr, so that stdout carries the result alone.
+
+    Arguments:
+        look: reads the rows as they are now.
+        clock: what tells the time.
+    """
+
+    def __init__(self, look: Callable[[], Sequence[Row]], clock: Clock) -> None:
+        self._look = look
+        self._clock = clock
+        self._live: RichLive | None = None
+        self._known: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live as RichLive
+
+            self._live = RichLive(console=Console(stderr=True), transient=True, auto_refresh=False)
+            self._live.start()
+        return self
+
+    def refresh(self) -> None:
+        """Show how things stand now."""
+        found = self._look()
+        if self._live is not None:
+            self._live.update(output.as_rich(found, COLUMNS), refresh=True)
+            return
+        for row in found:
+            name, state = str(row["appliance"]), _state(row)
+            if self._known.get(name) != state:
+                self._known[name] = state
+                why = f": {row['waits_for']}" if row["waits_for"] else ""
+                output.note(f"{moment(self._clock.now())} {name} is {state}{why}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
