@@ -18,7 +18,7 @@ from cloudmon.model.sets import ApplianceSet
 from cloudmon.monitor import estate as estates
 from cloudmon.monitor import reporting
 from cloudmon.monitor.observe import Observer
-from cloudmon.monitor.reports import PlanRow
+from cloudmon.monitor.reports import PlanReport
 from cloudmon.monitor.tick import Policy, rankings
 from cloudmon.provider import Provider
 from cloudmon.reconcile import breakers, planner
@@ -29,8 +29,8 @@ from cloudmon.store import Store
 
 def forecast(
     store: Store, workers: Workers[Provider], clock: Clock, policy: Policy, wanted: Wanted, now: dt.datetime
-) -> tuple[tuple[PlanRow, ...], tuple[str, ...]]:
-    """Rows and notes of the plan that a tick would make."""
+) -> PlanReport:
+    """The plan that a tick would make, beside what becomes of sets."""
     since = now - dt.timedelta(seconds=breakers.longest_window_s(policy.limits))
     offers = _offers(store, workers, policy)
     estate = _as_if(estates.load(store, since=since, offers=offers), wanted, now)
@@ -49,12 +49,13 @@ def forecast(
         new_id=new_uid,
         intent_deadline_s=0,
     )
+    views, _ = planner.doubt(estate, views, moment)
     strays = planner.strays_of(estate, views)
     if strays:
         estate = replace(estate, known=estates.known_tokens(store, strays))
     asked = estates.born_of(store, estate.requests)
     plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, moment)
-    return reporting.rows(plan, estate), tuple(plan.notes)
+    return PlanReport(reporting.rows(plan, estate), tuple(plan.notes), reporting.waits(plan, estate))
 
 
 def _offers(store: Store, workers: Workers[Provider], policy: Policy) -> list[Offer]:

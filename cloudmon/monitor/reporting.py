@@ -6,7 +6,7 @@ import datetime as dt
 
 from cloudmon.model.actions import ActionClass
 from cloudmon.model.offers import Price
-from cloudmon.monitor.reports import PlanRow
+from cloudmon.monitor.reports import PlanRow, Wait
 from cloudmon.reconcile import leases
 from cloudmon.reconcile.picture import Estate
 from cloudmon.reconcile.plan import Plan, Step
@@ -35,6 +35,17 @@ def wanted_rows(wanted: Wanted) -> tuple[PlanRow, ...]:
     for aset in wanted.retire:
         reason = "is not named any more"
         found.append(PlanRow(aset.name, "retire", ActionClass.RETIREMENT.value, reason))
+    return tuple(found)
+
+
+def waits(plan: Plan, estate: Estate) -> tuple[Wait, ...]:
+    """Who waits for what."""
+    found = []
+    for waiting in plan.waiting:
+        uid, _, rest = waiting.subject.partition("/")
+        aset = estate.sets.get(uid)
+        name = f"{aset.name}/{rest}" if aset is not None else waiting.subject
+        found.append(Wait(name, waiting.reason, waiting.until))
     return tuple(found)
 
 

@@ -26,12 +26,23 @@ class PlanRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """Something that is due, and why not now."""
+
+    subject: str
+    reason: str
+    until: dt.datetime | None
+    """None where nobody can say."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlanReport:
     """What one tick would do now."""
 
     rows: tuple[PlanRow, ...]
     notes: tuple[str, ...]
     """What was seen that explains the plan: clouds that do not answer, suspicious listings, wild nodes."""
+    waits: tuple[Wait, ...] = ()
 
     @property
     def acts(self) -> bool:
@@ -51,6 +62,7 @@ class TickReport:
     changes: int = 0
     rows: tuple[PlanRow, ...] = ()
     notes: tuple[str, ...] = ()
+    waits: tuple[Wait, ...] = ()
     next_at: dt.datetime | None = None
     """When the next thing that is waited for falls due; None when nothing is."""
     store_away: str = ""

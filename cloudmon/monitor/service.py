@@ -158,9 +158,9 @@ class Service:
         found = wanting.merge(
             self.store, self.settings.author, view.specs if view else (), limits=policy.limits, confirmed=False, now=now
         )
-        rows, notes = forecast.forecast(self.store, self.workers, self.clock, policy, found, now)
+        seen = forecast.forecast(self.store, self.workers, self.clock, policy, found, now)
         held = (f"{self.settings.author}: {found.held}",) if found.held else ()
-        return PlanReport((*reporting.wanted_rows(found), *rows), (*held, *found.foreign, *notes))
+        return PlanReport((*reporting.wanted_rows(found), *seen.rows), (*held, *found.foreign, *seen.notes), seen.waits)
 
     # --- running ------------------------------------------------------------------------------------------------------
 

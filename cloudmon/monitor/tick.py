@@ -115,11 +115,12 @@ class Monitor:
         views = self._observe(estate)
         if adopt.answer(self.store, self.owner, views, self._moment(now, estate, first), desk):
             estate = self._load(now)
+        views, doubts = planner.doubt(estate, views, self._moment(now, estate, first))
         self._spans(views)
         asked = estates.born_of(self.store, estate.requests)
         desk.follow(estate, asked, now)
         plan = self._plan(estate, views, asked, self._moment(now, estate, first))
-        changed = self._write(plan.changes, now)
+        changed = self._write([*doubts, *plan.changes], now)
         self._update_sets(plan, now)
         begun = self._begin(plan, estate, now, self._moment(now, estate, first))
         done = self._collect(self.policy.poll_interval_s)
@@ -132,6 +133,7 @@ class Monitor:
             failed=failed + done[1],
             changes=changed,
             rows=rows,
+            waits=reporting.waits(plan, estate),
             notes=(*notes, *plan.notes),
             next_at=reporting.next_at(plan, estate, now),
         )
@@ -198,13 +200,13 @@ class Monitor:
         return views
 
     def _spans(self, views: Mapping[str, CloudView]) -> None:
-        """A healthy listing extends its cloud's span, a failure ends it. The only rows that a quiet tick writes."""
+        """A listing that is believed extends its cloud's span, any other ends it. The only rows that a quiet tick writes."""
         for cloud, view in views.items():
-            if view.healthy:
+            if view.healthy and not view.suspicious:
                 gap = self.policy.poll_interval_s * 3 + self.policy.call_timeout_s * 2
                 self.store.spans.extend(self.owner, cloud, view.observed_at, max_gap_s=gap)
             else:
-                self.store.spans.end(self.owner, cloud, view.observed_at, view.reason)
+                self.store.spans.end(self.owner, cloud, view.observed_at, view.suspicious or view.reason)
 
     def _plan(
         self, estate: Estate, views: Mapping[str, CloudView], asked: Mapping[str, Sequence[Intent]], moment: Moment

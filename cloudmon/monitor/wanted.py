@@ -30,6 +30,8 @@ def merge(
         specs,
         store.sets.active(EVERYONE),
         store.sets.last_of_author(EVERYONE, author),
+        store.sets.ended_of_author(EVERYONE, author),
+        author=author,
         limits=limits,
         suspicion=suspicion,
         confirmed=confirmed,
@@ -55,7 +57,7 @@ def admit(  # noqa: PLR0913  # one thing each, named by the caller
         store.sets.put(owner, uid=put.uid, spec=put.spec, author=author, now=now, reason=f"as {author} says")
         faultpoints.reached("wanted.after-generation")
     for aset in found.retire:
-        reason = f"{author} does not name it any more"
+        reason = wanted.withdrawn(author)
         store.sets.update(
             owner,
             aset.uid,

@@ -175,6 +175,8 @@ def intent_log(case: Case, intent: Intent | None, kind: str, **body: object) -> 
 def gone(case: Case, state: ApplianceState, cause: Cause, reason: str) -> Change:
     """The current node is no more: its incarnation ends, the appliance goes on without it."""
     member = case.member
+    # It ended when it was first missed, however long the cloud's denial took.
+    at = case.timers.get(TimerKind.ABSENT, case.seen_at)
     failed = case.intent is not None and case.intent.verb is Verb.LAUNCH
     values: dict[str, object] = {"state": state, "since": case.now, "node_id": ""}
     if failed:
@@ -187,11 +189,11 @@ def gone(case: Case, state: ApplianceState, cause: Cause, reason: str) -> Change
         history=history(case, state, cause, reason),
         incarnations=(
             IncarnationUpdate(
-                member.incarnation, {"state": IncarnationState.ENDED, "until": case.seen_at, "cause": cause}
+                member.incarnation, {"state": IncarnationState.ENDED, "until": at, "cause": cause}
             ),
         ),
         intents=close_intent(case.intent, IntentState.FAILED, case.now, reason),
-        usage=whose(member).ended(case.seen_at, {"source": "absence", **case.evidence()}),
+        usage=whose(member).ended(at, {"source": "absence", **case.evidence()}),
         timers=clear(case, TimerKind.ABSENT, TimerKind.FAULT, TimerKind.STEADY),
         findings=(FindingEnd(FindingKind.FAULT, case.subject),),
         log=(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from cloudmon.model.actions import ActionClass, IntentState, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, IncarnationState, Power
-from cloudmon.model.changes import Change, IncarnationUpdate, TimerKind
+from cloudmon.model.changes import Change, FindingEnd, IncarnationUpdate, TimerKind
+from cloudmon.model.findings import FindingKind
 from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.sets import ControlKind
 from cloudmon.reconcile import case as cases
@@ -118,6 +119,7 @@ def _retired(case: Case) -> Change:
         history=cases.history(case, ApplianceState.RETIRED, Cause.COMMANDED, "all that was there has ended"),
         intents=cases.close_intent(case.intent, IntentState.FAILED, case.now, "the appliance was retired"),
         timers=cases.clear(case, *TimerKind),
+        findings=(FindingEnd(FindingKind.FAULT, case.subject), FindingEnd(FindingKind.INCIDENT, case.subject)),
         log=(cases.log(case, "appliance.retired", f"{member.ordinal}"),),
     )
 

@@ -98,6 +98,19 @@ def strays_of(estate: Estate, views: Mapping[str, CloudView]) -> list[tuple[str,
     ]
 
 
+def doubt(estate: Estate, views: Mapping[str, CloudView], moment: Moment) -> tuple[dict[str, CloudView], list[Change]]:
+    """The views with their suspicious absences marked, and what is to be written about that: if everything vanished
+    at once it is our eyes that broke."""
+    index = _index(estate)
+    found: dict[str, CloudView] = {}
+    changes: list[Change] = []
+    for cloud, view in views.items():
+        found[cloud], change = _doubt(view, index, moment)
+        if change is not None:
+            changes.append(change)
+    return found, changes
+
+
 def plan(  # one thing each, named by the caller
     estate: Estate,
     views: Mapping[str, CloudView],
@@ -110,7 +123,7 @@ def plan(  # one thing each, named by the caller
 
     Arguments:
         estate: what the store knows, with ``known`` filled for the strays' tokens.
-        views: by cloud, what was seen; configured clouds only.
+        views: by cloud, what was seen, from :func:`doubt`; configured clouds only.
         rankings: by set uid, placement's choices for the sets that have members without a node.
         strays: from :func:`strays_of`.
         asked: by request id, all intents born of it.
@@ -118,7 +131,7 @@ def plan(  # one thing each, named by the caller
     """
     index = _index(estate)
     found = Plan(rankings={uid: tuple(choices) for uid, choices in rankings.items()})
-    views = {cloud: _doubt(view, index, moment, found) for cloud, view in views.items()}
+    found.notes.extend(_note(view) for view in views.values() if view.suspicious or not view.healthy)
     _find_turns(estate, index, asked)
     market = Market(estate.estate, rankings, {offer.key: offer for offer in estate.offers} | _offers_of(estate))
     turn = _Round(estate, views, index, moment, found, [])
@@ -184,8 +197,11 @@ def _offers_of(estate: Estate) -> dict[str, Offer]:
     }
 
 
-def _doubt(view: CloudView, index: _Index, moment: Moment, found: Plan) -> CloudView:
-    """If everything vanished at once it is our eyes that broke."""
+def _note(view: CloudView) -> str:
+    return view.suspicious or f"cloud {view.cloud} is not seen: {view.reason}"
+
+
+def _doubt(view: CloudView, index: _Index, moment: Moment) -> tuple[CloudView, Change | None]:
     findings = _cloud_findings(view, index, moment)
     timers = index.timers.get((view.cloud, 0), {})
     since = timers.get(TimerKind.VANISHED)
@@ -206,13 +222,8 @@ def _doubt(view: CloudView, index: _Index, moment: Moment, found: Plan) -> Cloud
         elif since is not None:
             writes = (TimerClear(view.cloud, 0, TimerKind.VANISHED),)
         findings += _suspicion(view, suspicious, index, moment)
-    else:
-        found.notes.append(f"cloud {view.cloud} is not seen: {view.reason}")
-    if suspicious:
-        found.notes.append(suspicious)
-    if findings or writes:
-        found.changes.append(Change(tenant=DEFAULT_TENANT, findings=findings, timers=writes))
-    return replace(view, suspicious=suspicious) if suspicious else view
+    change = Change(tenant=DEFAULT_TENANT, findings=findings, timers=writes) if findings or writes else None
+    return (replace(view, suspicious=suspicious) if suspicious else view), change
 
 
 def _cloud_findings(view: CloudView, index: _Index, moment: Moment) -> tuple[Finding | FindingEnd, ...]:

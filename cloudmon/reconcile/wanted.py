@@ -36,11 +36,18 @@ class Wanted:
     """Sentences about sets that belong to other authors and were left alone."""
 
 
+def withdrawn(author: str) -> str:
+    """The reason of a set's end when its author's view does not name it any more; named again, it is made again."""
+    return f"{author} does not name it any more"
+
+
 def merge(  # noqa: PLR0913  # one thing each, named by the caller
     specs: Sequence[SetSpec],
     active: Sequence[ApplianceSet],
     last: Mapping[str, SetSpec],
+    ended: Mapping[str, tuple[SetSpec, str]],
     *,
+    author: str,
     limits: Limits,
     suspicion: Finding | None,
     confirmed: bool,
@@ -53,6 +60,9 @@ def merge(  # noqa: PLR0913  # one thing each, named by the caller
         active: sets that are not wholly retired.
         last: by name, this author's newest generation of each active set it made: a view that says the same again
             changes nothing, even where somebody else changed the set since.
+        ended: by name, this author's newest generation of sets that have ended, and why they did. What has ended
+            stays ended: a view that goes on saying the same does not bring it back.
+        author: whose view it is.
         limits: what counts as suddenly much less.
         suspicion: the open finding about this author's view, or None.
         confirmed: whether a person said that it is meant.
@@ -65,7 +75,11 @@ def merge(  # noqa: PLR0913  # one thing each, named by the caller
     for spec in specs:
         aset = by_name.get((spec.tenant, spec.name))
         if aset is None:
-            puts.append(Put(None, spec, None))
+            why = _over(spec, ended.get(spec.name), author, now)
+            if why:
+                foreign.append(f"set {spec.name} is not made again: {why}")
+            else:
+                puts.append(Put(None, spec, None))
         elif spec.name not in last:
             foreign.append(f"set {spec.name} belongs to {aset.author} and is left as it is")
         elif aset.retiring_since is not None:
@@ -85,6 +99,16 @@ def merge(  # noqa: PLR0913  # one thing each, named by the caller
         growing = tuple(put for put in puts if put.previous is None or put.spec.count >= put.previous.count)
         return Wanted(growing, (), held, tuple(foreign))
     return Wanted(tuple(puts), tuple(retire), "", tuple(foreign))
+
+
+def _over(spec: SetSpec, ended: tuple[SetSpec, str] | None, author: str, now: dt.datetime) -> str:
+    """Why a set is not made although it is named; empty when it is."""
+    end = spec.lease.ends(now)
+    if end is not None and now >= end:
+        return f"its lease ended at {end.isoformat(timespec='seconds')}"
+    if ended is not None and ended[0] == spec and ended[1] != withdrawn(author):
+        return f"it ended, because {ended[1]}; change what is asked for to have it again"
+    return ""
 
 
 def _outlived(suspicion: Finding | None, limits: Limits, now: dt.datetime) -> bool:

@@ -100,6 +100,20 @@ class Sets:
             lambda connection: {name: _parsed(spec) for name, spec in connection.execute(statement)}
         )
 
+    def ended_of_author(self, scope: Scope, author: str) -> dict[str, tuple[SetSpec, str]]:
+        """By name of each set that has ended: the newest generation that ``author`` wrote of the one that ended last,
+        and the reason of its end."""
+        row = set_generations.c
+        statement = (
+            sa.select(sets.c.name, sa.type_coerce(row.spec, sa.Text()), sets.c.retired_reason)
+            .join(sets, sets.c.uid == row.set_uid)
+            .where(row.author == author, sets.c.retired_at.is_not(None), *covered(scope, sets.c.tenant))
+            .order_by(sets.c.retired_at, row.generation)
+        )
+        return self._database.read(
+            lambda connection: {name: (_parsed(spec), why) for name, spec, why in connection.execute(statement)}
+        )
+
     def _where(self, scope: Scope, *conditions: Any) -> list[ApplianceSet]:
         statement = _JOINED.where(*conditions, *covered(scope, sets.c.tenant))
         statement = statement.order_by(sets.c.name, sets.c.created_at, sets.c.uid)

@@ -1,0 +1,260 @@
+"""The parts of one simulated estate: clouds, store, and the monitor that runs now."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cloudmon import faultpoints
+from cloudmon.engine.workers import InlineWorkers
+from cloudmon.errors import CloudError, StoreUnavailable
+from cloudmon.model.changes import Change
+from cloudmon.model.offers import Offer, Price
+from cloudmon.model.requests import Request, RequestVerb
+from cloudmon.model.sets import Healing, Lease, Needs, SetSpec, Template
+from cloudmon.monitor.journal import Journal
+from cloudmon.monitor.observe import CloudFacts
+from cloudmon.monitor.tick import Monitor, Policy, View
+from cloudmon.reconcile.limits import ClassLimits, Limits
+from cloudmon.store import Store, open_store
+from cloudmon.testing import FakeClock
+from cloudmon_providers.dummy import DummyProvider, DummySettings, open_world
+
+LOG_KEY = b"simulated-key-0123456789"
+POLL_S = 15.0
+
+
+class _Watched(DummyProvider):
+    """Remembers whose end was ordered."""
+
+    def __init__(self, bench: Bench, cloud: str) -> None:
+        super().__init__(cloud, bench.shape.clouds[cloud], now=bench.clock.now, timeout_s=1.0)
+        self._bench = bench
+
+    def destroy_node(self, node_id: str) -> None:
+        self._bench.destroyed.add((self.cloud, node_id))
+        super().destroy_node(node_id)
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class Away:
+    """Makes a store unreachable and reachable again: every verb of every group fails while it is away."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.away = False
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if isinstance(found, str) or name in ("close", "lock"):
+            return found
+        return _Group(self, found)
+
+
+class _Group:
+    def __init__(self, switch: Away, group: Any) -> None:
+        self._switch = switch
+        self._group = group
+
+    def __getattr__(self, name: str) -> Any:
+        if self._switch.away:
+            raise StoreUnavailable("the store is away (simulated)")
+        return getattr(self._group, name)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a seed decided about an estate before it begins."""
+
+    clouds: Mapping[str, DummySettings]
+    specs: tuple[SetSpec, ...]
+    limits: Limits
+    lag_s: float
+
+
+def shape(chance: random.Random, start: dt.datetime, *, calm: bool = False) -> Shape:
+    """Clouds, sets and limits of a seed; ``calm`` leaves the clouds' own faults out."""
+    lag_s = chance.choice([0.0, 0.0, 10.0, 40.0])
+    clouds = {}
+    for name in ("east", "west")[: chance.choice([1, 1, 2])]:
+        faults: dict[str, Any] = {}
+        if not calm:
+            for fault in ("throttle", "timeout_before", "timeout_after_effect", "server_error", "malformed"):
+                if chance.random() < 0.4:
+                    faults[fault] = chance.choice([0.02, 0.1, 0.25])
+            for fault in ("empty_listing", "partial_listing"):
+                if chance.random() < 0.3:
+                    faults[fault] = chance.choice([0.02, 0.1])
+            if chance.random() < 0.4:
+                faults["node_death_per_h"] = chance.choice([0.5, 2.0])
+            if chance.random() < 0.2:
+                faults["boot_hang"] = 0.1
+        clouds[name] = DummySettings(
+            world=f"memory:{name}-{chance.random()}",
+            seed=chance.randrange(1_000_000),
+            boot_s=chance.choice([0, 5, 30]),
+            stop_s=chance.choice([0, 5, 20]),
+            terminate_s=chance.choice([0, 5, 40]),
+            listing_lag_s=lag_s,
+            page_size=chance.choice([2, 1000]),
+            quota=chance.choice([None, None, 6]),
+            capacity={"here-1/nano": chance.choice([1, 3, 100])},
+            faults=faults,
+        )
+    specs = tuple(_spec(chance, f"set{number}", start) for number in range(chance.choice([1, 2, 3])))
+    limits = Limits(
+        destructive=ClassLimits(3, 10, 10, chance.choice([300, 3_600])),
+        vanish_grace_s=chance.choice([120, 900]),
+        shrink_grace_s=300,
+    )
+    return Shape(clouds, specs, limits, lag_s)
+
+
+def _spec(chance: random.Random, name: str, start: dt.datetime) -> SetSpec:
+    lease = Lease()
+    if chance.random() < 0.35:
+        end = start + dt.timedelta(seconds=chance.choice([200, 400, 700]))
+        lease = Lease(end=end, grace_s=chance.choice([0, 60]), warn_s=(120,))
+    healing = Healing(
+        fault_after_s=chance.choice([0, 30]),
+        verify_s=60,
+        backoff_s=15,
+        backoff_max_s=120,
+        steady_s=120,
+        launch_attempts=3,
+        batch=chance.choice([1, 2]),
+    )
+    template = Template("web", {"*": "image-1"}, Needs(), user_data="#!/bin/sh\necho {appliance}", boot_timeout_s=180)
+    return SetSpec(name, chance.choice([1, 2, 5]), template, lease=lease, healing=healing)
+
+
+class Bench:
+    """One simulated estate. ``monitor`` is the process that runs now; :meth:`restart` starts its successor."""
+
+    def __init__(self, seed: int, folder: Path, *, calm: bool = False, url: str = "memory") -> None:
+        self.chance = random.Random(seed)
+        self.clock = FakeClock()
+        self.shape = shape(self.chance, self.clock.now(), calm=calm)
+        self.folder = folder
+        self.url = url
+        self.worlds = {
+            name: open_world(found, cloud=name, now=self.clock.true_now) for name, found in self.shape.clouds.items()
+        }
+        self.destroyed: set[tuple[str, str]] = set()
+        """Cloud and id of every node whose end was ordered through the API."""
+        self.memory = self._open()
+        """The store itself, for those who look on from outside."""
+        self.store = Away(self.memory)
+        self.specs = list(self.shape.specs)
+        self.jumped = False
+        self.retired: list[Monitor] = []
+        self._ids = 0
+        self.monitor = self._start()
+
+    def _open(self) -> Store:
+        counter = iter(range(1, 10**9))
+        return open_store(
+            self.url,
+            log_key=LOG_KEY,
+            anchor_dir=self.folder / "anchors",
+            now=self.clock.now(),
+            new_uid=lambda: f"{next(counter):012d}".translate(str.maketrans("0189", "abcd")),
+        )
+
+    def _start(self) -> Monitor:
+        self.store.away = False
+        owner = self.store.monitors.begin(host="simulated", pid=1, now=self.clock.now())
+        for name in self.worlds:
+            offers = self._offers(name)
+            if offers:
+                self.store.offers.replace(name, offers, self.clock.now())
+        return Monitor(
+            store=self.store,  # type: ignore[arg-type]
+            owner=owner,
+            workers=InlineWorkers(self._provider, list(self.worlds)),
+            clock=self.clock,
+            policy=self._policy(),
+            journal=Journal(self.folder / "journal.jsonl", 1),
+            new_id=self._new_id,
+        )
+
+    def _policy(self) -> Policy:
+        prices: Mapping[str, Mapping[str, Price]] = {name: {} for name in self.worlds}
+        return Policy(
+            limits=self.shape.limits,
+            clouds={name: CloudFacts(self.shape.lag_s, 1.0) for name in self.worlds},
+            prices=prices,
+            view=View("file:simulated", tuple(self.specs)),
+            poll_interval_s=POLL_S,
+            call_timeout_s=1.0,
+        )
+
+    def _provider(self, cloud: str) -> DummyProvider:
+        return _Watched(self, cloud)
+
+    def _offers(self, cloud: str) -> Sequence[Offer]:
+        for _ in range(1_000):
+            try:
+                return self._provider(cloud).list_offers()
+            except CloudError:
+                continue
+        return ()
+
+    def _new_id(self) -> str:
+        self._ids += 1
+        return f"i{self._ids:011d}"
+
+    # --- what may happen ------------------------------------------------------------------------------------------
+
+    def tick(self, crash_at: int | None = None) -> bool:
+        """One tick; False when the process died in it, at the ``crash_at``-th point it reached."""
+        left = [crash_at]
+
+        def hook(name: str) -> None:
+            if left[0] is not None:
+                left[0] -= 1
+                if left[0] <= 0:
+                    raise Crash(name)
+
+        faultpoints.install(hook if crash_at is not None else None)
+        try:
+            self.monitor.tick()
+        except Crash:
+            return False
+        finally:
+            faultpoints.install(None)
+        return True
+
+    def restart(self) -> None:
+        """The process is started again; what it had in memory is lost."""
+        self.retired.append(self.monitor)
+        self.monitor = self._start()
+
+    def wish(self, *specs: SetSpec) -> None:
+        """The settings file now says this."""
+        self.specs = list(specs)
+        self.monitor.policy = replace(self.monitor.policy, view=View("file:simulated", tuple(specs)))
+
+    def ask(self, verb: RequestVerb, target: str, **arguments: str) -> str:
+        """Somebody asks for something; the request's id."""
+        request = Request(self._new_id(), verb, "default", target, arguments, "somebody", "simulated", self.clock.now())
+        self.store.requests.add(request)
+        return request.id
+
+    def write(self, *changes: Change) -> None:
+        self.store.ledger.write(self.monitor.owner, changes, now=self.clock.now())
+
+    def calm(self) -> None:
+        """From now on the clouds answer, and nothing breaks by itself."""
+        self.store.away = False
+        for world in self.worlds.values():
+            world.set_outage(False)
+            world.set_rejecting(False)
+            world.settings = world.settings.model_copy(update={"faults": type(world.settings.faults)()})
