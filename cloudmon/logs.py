@@ -100,14 +100,14 @@ def configure(
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
-    handler = _Foreign(lines)
-    handler.setFormatter(
+    foreign = _Foreign(lines)
+    foreign.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *before],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(form, lines)],
         )
     )
-    logging.basicConfig(handlers=[handler], level=max(least, logging.WARNING), force=True)
+    logging.basicConfig(handlers=[foreign], level=max(least, logging.WARNING), force=True)
 
 
 def _renderer(form: str, lines: _Lines) -> Processor:
