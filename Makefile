@@ -4,7 +4,9 @@ PYTHON ?= python3
 CONFIG ?= config/dummy.toml
 VENV := .venv
 PY := $(VENV)/bin/python
-READY := $(VENV)/.ready
+# Another version of Python makes another environment, from nothing: a mixture of two works in neither.
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+READY := $(VENV)/.ready-$(VERSION)
 # Tests run side by side: on 2 processes at least, on 4 at most, since the store's tests wait for disks and not for processors.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -lt 2 ] && n=2; [ $$n -gt 4 ] && n=4; echo $$n)
 
@@ -45,6 +47,6 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("cloudmon needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import importlib.util, sys; importlib.util.find_spec("pip") or sys.exit("cloudmon needs pip to set itself up: apt-get install python3-pip, or the like")'
 	@$(PYTHON) -c 'import pip, re, sys; tuple(map(int, re.findall(r"\d+", pip.__version__)[:2])) >= (22, 3) or sys.exit("cloudmon needs pip 22.3 or newer to set itself up and found " + pip.__version__ + ": $(PYTHON) -m pip install --upgrade pip")'
-	$(PYTHON) -m venv --without-pip $(VENV)
+	[ -e $@ ] || $(PYTHON) -m venv --clear --without-pip $(VENV)
 	$(PYTHON) -m pip --python $(PY) install --quiet -c constraints.txt -e '.[test]'
 	@touch $@
