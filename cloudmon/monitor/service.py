@@ -18,7 +18,8 @@ import structlog
 from cloudmon import plugins
 from cloudmon.clock import Clock, SystemClock
 from cloudmon.engine.workers import ThreadedWorkers, Workers
-from cloudmon.errors import CloudError, SettingsError
+from cloudmon.errors import CloudError, SettingsError, StoreError
+from cloudmon.model.health import CloudHealth
 from cloudmon.monitor import forecast, reporting, self_usage
 from cloudmon.monitor import wanted as wanting
 from cloudmon.monitor.journal import Journal
@@ -29,7 +30,7 @@ from cloudmon.monitor.tick import Monitor, Policy, View
 from cloudmon.provider import Provider
 from cloudmon.reconcile.limits import ClassLimits, Limits
 from cloudmon.settings import BreakerSettings, Settings, SettingsFile, SweepSettings, log_key
-from cloudmon.store import Store, open_store
+from cloudmon.store import Lock, Ownership, Store, open_store
 
 _log = structlog.get_logger(__name__)
 
@@ -84,6 +85,7 @@ class Service:
         self._exit = ExitStack()
         self._given = workers
         self._monitor: Monitor | None = None
+        self._lock: Lock | None = None
         self.store: Store
         self.workers: Workers[Provider]
 
@@ -182,8 +184,8 @@ class Service:
         """
         if self._monitor is not None:
             return self._monitor
-        self._exit.enter_context(self.store.lock())
         now = self.clock.now()
+        self._lock = self._exit.enter_context(self.store.lock(now))
         before = self.store.monitors.current()
         owner = self.store.monitors.begin(host=socket.gethostname(), pid=os.getpid(), now=now)
         meter = self_usage.Meter(self.store, owner, self.clock, calls=self._calls)
@@ -196,11 +198,28 @@ class Service:
             policy=policy_of(self.settings, now.date(), confirmed=confirmed),
             journal=Journal(Path(self.settings.monitor.state_dir) / "journal.jsonl", self.settings.monitor.journal_mib),
         )
-        self._exit.callback(self.store.monitors.end, owner, now)
-        self._exit.callback(meter.end)
+        self._exit.callback(self._end, owner, meter)
         self.meter = meter
         meter.begin(now)
         return self._monitor
+
+    @property
+    def began(self) -> bool:
+        """Whether :meth:`begin` made a monitor."""
+        return self._monitor is not None
+
+    def lock_held(self) -> bool:
+        """Whether the store is still this monitor's alone; once False it never is again."""
+        return self._lock is None or self._lock.held()
+
+    def drain(self) -> None:
+        """Begin nothing more: calls that wait for their turn are given back, those under way go on."""
+        self._stop.set()
+        self.workers.close(0.0)
+
+    def clouds_health(self) -> tuple[CloudHealth, ...]:
+        """How talking to each cloud goes."""
+        return tuple(pace.health() for _, pace in sorted(self._paces.items()))
 
     def tick(self) -> TickReport:
         """One tick, offers refreshed where they are due, the settings file read again where it changed."""
@@ -252,6 +271,15 @@ class Service:
                 _log.warning("offers could not be read", cloud=cloud, error=str(error))
                 continue
             self.store.offers.replace(cloud, offers, now)
+
+    def _end(self, owner: Ownership, meter: self_usage.Meter) -> None:
+        """The monitor's last words; a store that is away, or somebody else's by now, does without them."""
+        try:
+            self.monitor.collect(0.0)
+            meter.end()
+            self.store.monitors.end(owner, self.clock.now())
+        except StoreError as error:
+            _log.warning("the end of this monitor could not be written down", error=error.message)
 
     def _calls(self) -> Mapping[str, int]:
         return {cloud: sum(pace.calls.values()) for cloud, pace in self._paces.items()}

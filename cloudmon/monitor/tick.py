@@ -107,7 +107,7 @@ class Monitor:
 
     def _tick(self, now: dt.datetime, first: bool) -> TickReport:
         self._replay()
-        performed, failed = self._collect(0.0)
+        performed, failed = self.collect(0.0)
         notes = self._admit_own(now)
         desk = asks.Desk(self.store, self.owner, self._admit)
         desk.answer_pending(now)
@@ -123,7 +123,7 @@ class Monitor:
         changed = self._write([*doubts, *plan.changes], now)
         self._update_sets(plan, now)
         begun = self._begin(plan, estate, now, self._moment(now, estate, first))
-        done = self._collect(self.policy.poll_interval_s)
+        done = self.collect(self.policy.poll_interval_s)
         rows = reporting.rows(plan, estate)
         steady = plan.quiet and not begun and not estate.intents and not self.actor.in_flight
         return TickReport(
@@ -200,7 +200,7 @@ class Monitor:
         return views
 
     def _spans(self, views: Mapping[str, CloudView]) -> None:
-        """A listing that is believed extends its cloud's span, any other ends it. The only rows that a quiet tick writes."""
+        """A listing that is believed extends its cloud's span, any other ends it. The only rows of a quiet tick."""
         for cloud, view in views.items():
             if view.healthy and not view.suspicious:
                 gap = self.policy.poll_interval_s * 3 + self.policy.call_timeout_s * 2
@@ -270,7 +270,7 @@ class Monitor:
                 return spec
         return aset.spec
 
-    def _collect(self, patience_s: float) -> tuple[int, int]:
+    def collect(self, patience_s: float) -> tuple[int, int]:
         """Record the outcomes of calls that came back; (performed, failed)."""
         performed = failed = 0
         for landed in self.actor.landed(patience_s):

@@ -1,0 +1,141 @@
+"""The service: a monitor's jobs on an engine, until it is told to stop."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+
+import structlog
+
+from cloudmon.engine.local import LocalEngine
+from cloudmon.engine.workers import ThreadedWorkers
+from cloudmon.errors import Fenced, StoreUnavailable
+from cloudmon.model.health import HealthView, StoreHealth
+from cloudmon.model.tenants import EVERYONE
+from cloudmon.monitor.service import Service
+
+_log = structlog.get_logger(__name__)
+
+REQUESTS_S = 1.0
+"""Seconds between two looks for new requests: what a person waits for is begun within this."""
+
+WATCH_S = 5.0
+"""Seconds between two looks at calls that hang, and at the lock on the store."""
+
+DRAIN_SHARE = 0.7
+"""Part of the drain time that is given to the jobs; the rest is for letting go of the store."""
+
+
+class Serving:
+    """Runs one monitor as a service. Made and run once.
+
+    Arguments:
+        service: entered already; its ownership is taken here.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._clock = service.clock
+        self._engine = LocalEngine(service.clock, drain_s=service.settings.monitor.drain_s * DRAIN_SHARE)
+        self._stop = threading.Event()
+        self._ended: Exception | None = None
+        self._away_since: dt.datetime | None = None
+        self._away = ""
+        self._started_at = service.clock.now()
+
+    def run(self, stop: threading.Event) -> None:
+        """Run until ``stop`` is set.
+
+        Raises:
+            MonitorAlreadyRuns: at once, when another monitor holds the store.
+            Fenced: when another monitor took the estate over while this one ran.
+        """
+        self._stop = stop
+        service = self._service
+        service.begin()
+        poll_s = service.settings.monitor.poll_interval_s
+        late_s = 3 * poll_s + 2 * service.settings.monitor.call_timeout_s
+        self._engine.every("tick", poll_s, self._tick, late_after_s=late_s)
+        self._engine.every("requests", REQUESTS_S, self._look_for_requests, late_after_s=late_s)
+        self._engine.every("watch", WATCH_S, self._watch, late_after_s=60.0)
+        # What waits for its turn must not hold up the end: it is given back as soon as the end is asked for.
+        threading.Thread(target=self._let_go, name="let go", daemon=True).start()
+        _log.info("the monitor runs", epoch=service.monitor.owner.epoch, store=service.store.url_shown)
+        self._engine.run(stop)
+        _log.info("the monitor ends")
+        if self._ended is not None:
+            raise self._ended
+
+    def health(self) -> HealthView:
+        """How the service is doing now."""
+        service = self._service
+        workers = service.workers.health() if isinstance(service.workers, ThreadedWorkers) else ()
+        monitor = service.monitor if service.began else None
+        journal = monitor.journal if monitor is not None else None
+        return HealthView(
+            at=self._clock.now(),
+            jobs=self._engine.health(),
+            workers=workers,
+            clouds=service.clouds_health(),
+            store=StoreHealth(
+                service.store.url_shown,
+                reachable=not self._away,
+                error=self._away,
+                away_since=self._away_since,
+                journal_bytes=journal.size if journal is not None else 0,
+                journal_dropped=journal.dropped if journal is not None else 0,
+            ),
+            estate=service.store.estate,
+            monitor_id=monitor.owner.monitor_id if monitor is not None else "",
+            epoch=monitor.owner.epoch if monitor is not None else 0,
+            started_at=self._started_at,
+            fenced=isinstance(self._ended, Fenced),
+        )
+
+    # --- jobs -------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        try:
+            report = self._service.tick()
+        except Fenced as error:
+            # Somebody newer owns the estate: this one changes nothing more, and says so.
+            self._end(error)
+            return
+        self._note_away(report.store_away)
+        for note in report.notes:
+            _log.info("noted", note=note)
+        if report.performed or report.failed:
+            _log.info("acted", performed=report.performed, failed=report.failed)
+        if not report.store_away:
+            self._service.meter.write()
+
+    def _note_away(self, away: str) -> None:
+        if away and not self._away:
+            self._away_since = self._clock.now()
+        elif not away:
+            self._away_since = None
+        self._away = away
+
+    def _look_for_requests(self) -> None:
+        try:
+            pending = self._service.store.requests.pending(EVERYONE)
+        except StoreUnavailable:
+            return
+        if pending:
+            self._engine.nudge("tick")
+
+    def _watch(self) -> None:
+        workers = self._service.workers
+        if isinstance(workers, ThreadedWorkers):
+            workers.watch()
+        if not self._service.lock_held():
+            self._end(Fenced("the lock on the store was lost; another monitor may own the estate now"))
+
+    def _end(self, error: Exception) -> None:
+        _log.error("this monitor must change nothing more", error=str(error))
+        self._ended = error
+        self._stop.set()
+
+    def _let_go(self) -> None:
+        self._stop.wait()
+        self._service.drain()
