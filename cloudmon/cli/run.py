@@ -1,0 +1,44 @@
+"""``cloudmon run``: the service."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+from cloudmon.cli.options import Config
+
+
+def run(config: Config = None) -> None:
+    """Run the monitor until SIGTERM (or Ctrl-C), which it obeys within the drain time.
+
+    Health is served at ``http://<monitor.health_address>:<monitor.health_port>/healthz``. The settings file is read
+    again when it changes. Exit code 1 when another monitor holds the store, or took it over.
+    """
+    from cloudmon import logs
+    from cloudmon.api import app, server
+    from cloudmon.cli import opening
+    from cloudmon.clock import SystemClock
+    from cloudmon.monitor.service import open_service
+    from cloudmon.monitor.serving import Serving
+
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    clock = SystemClock()
+    with open_service(opening.settings_path(config), clock) as service:
+        monitor = service.settings.monitor
+        logs.configure(clock, form=monitor.log_format, level=monitor.log_level)
+        serving = Serving(service)
+        listening = None
+        if monitor.health_port:
+            listening = server.serve(app.application(serving.health), monitor.health_address, monitor.health_port)
+        try:
+            serving.run(stop)
+        finally:
+            if listening is not None:
+                listening.stop()
