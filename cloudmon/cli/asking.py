@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -83,6 +84,14 @@ def person() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
+
+
+def agree(question: str) -> None:
+    """Go on only when a person says yes. Raises RequestRefused when they do not, or when nobody is there."""
+    if not sys.stdin.isatty():
+        raise RequestRefused("nobody is there to be asked; say --yes if it is meant")
+    if not typer.confirm(question, err=True):
+        raise RequestRefused("nothing was done")
 
 
 def ask(config: Path | None, wish_of: Callable[[Store], Wish], patience: Patience, form: Format) -> None:

@@ -178,3 +178,10 @@ def _cell(value: object) -> str:
     if isinstance(plain, dict):
         return json.dumps(plain, ensure_ascii=False)
     return str(plain)
+
+
+def pairs(value: object) -> str:
+    """A mapping in a table: ``key=value`` of what is not empty."""
+    if not isinstance(value, Mapping):
+        return shown(value)
+    return ", ".join(f"{key}={shown(_plain(item))}" for key, item in value.items() if item not in ("", None))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -82,7 +81,7 @@ def apply(config: Config = None, yes: Yes = False, timeout: Timeout = "15m", for
     Where a monitor runs on this store it does the work; where none runs, this command does. Exit code 1 when it is
     not steady in time; what was begun goes on with the next monitor.
     """
-    from cloudmon.cli import opening, watching
+    from cloudmon.cli import asking, opening, watching
     from cloudmon.monitor.service import open_service
 
     timeout_s = opening.duration_s(timeout, option="--timeout")
@@ -94,7 +93,7 @@ def apply(config: Config = None, yes: Yes = False, timeout: Timeout = "15m", for
             for sentence in report.notes:
                 output.note(f"note: {sentence}")
         if report.acts and not yes:
-            _agree()
+            asking.agree("Do this?")
         reached = _carry_out(service, timeout_s)
         found = _appliances(service)
     output.emit(found, watching.COLUMNS, form, empty="no appliances are wanted")
@@ -108,13 +107,6 @@ def _appliances(service: Service) -> Sequence[Row]:
     from cloudmon.cli import watching
 
     return watching.rows(watching.View(service.store, service.settings, service.clock.now()))
-
-
-def _agree() -> None:
-    if not sys.stdin.isatty():
-        raise RequestRefused("nobody is there to be asked; look at `cloudmon plan`, then say --yes")
-    if not typer.confirm("Do this?", err=True):
-        raise RequestRefused("nothing was done")
 
 
 def _carry_out(service: Service, timeout_s: float) -> bool:

@@ -33,7 +33,7 @@ REACHED: Mapping[Power, frozenset[ApplianceState]] = {
 }
 
 
-def _state(row: Row) -> str:
+def state_shown(row: Row) -> str:
     if not row["stale"]:
         return str(row["state"])
     seen = row["seen_at"]
@@ -45,7 +45,7 @@ def _state(row: Row) -> str:
 COLUMNS = (
     Column("appliance", "APPLIANCE"),
     Column("tenant", "TENANT", table=False),
-    Column("state", "STATE", _state),
+    Column("state", "STATE", state_shown),
     Column("stale", "STALE", table=False),
     Column("seen_at", "SEEN AT", table=False),
     Column("since", "SINCE"),
@@ -189,7 +189,7 @@ class Live:
             self._live.update(output.as_rich(found, COLUMNS), refresh=True)
             return
         for row in found:
-            name, state = str(row["appliance"]), _state(row)
+            name, state = str(row["appliance"]), state_shown(row)
             if self._known.get(name) != state:
                 self._known[name] = state
                 why = f": {row['waits_for']}" if row["waits_for"] else ""

@@ -42,6 +42,9 @@ class Total:
     """True when some of it still goes on."""
 
 
+LEVELS = frozenset({Dimension.MONITOR_MEMORY})
+"""Amounts that say how much was held, not how much was added: of these the largest counts."""
+
 Subject = tuple[str, str, int, str, str]
 
 
@@ -74,7 +77,11 @@ def totals(intervals: Iterable[Interval], by: By) -> Sequence[Total]:
             estimated += interval.seconds
         else:
             measured += interval.seconds
-        sums[key] = (measured, estimated, quantity + interval.quantity, ongoing or interval.open)
+        if interval.dimension in LEVELS:
+            quantity = max(quantity, interval.quantity)
+        else:
+            quantity += interval.quantity
+        sums[key] = (measured, estimated, quantity, ongoing or interval.open)
     return [Total(*subject, dimension, *found) for (subject, dimension), found in sorted(sums.items())]
 
 
