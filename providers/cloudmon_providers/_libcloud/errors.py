@@ -153,7 +153,7 @@ def _said(error: Exception) -> str:
     elif isinstance(error, BaseHTTPError):
         text = str(error.message or "")
     else:
-        text = str(error)
+        text = _text(error)
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return _QUERY.sub("?…", " ".join(text.split()))[:SHOWN_CHARACTERS]
 
@@ -191,11 +191,20 @@ def _retry_after_s(error: Exception) -> float | None:
 
 
 def scrubbed(error: Exception) -> Exception:
-    """The cause to chain: an error whose text holds an address is replaced by one without the query, where EC2's
-    calls carry access keys, signatures and user data."""
-    if not _QUERY.search(str(error)):
+    """The cause to chain: the error itself where it can be shown. One whose text holds an address with a query, where
+    EC2's calls carry access keys, signatures and user data, or a whole answer, is replaced by one without."""
+    text = _text(error)
+    if not _QUERY.search(text) and not isinstance(error, MalformedResponseError):
         return error
-    kin = Exception if not isinstance(error, OSError) else OSError
-    clean = kin(f"{type(error).__name__}: {_QUERY.sub('?…', str(error))[:SHOWN_CHARACTERS]}")
+    kin = OSError if isinstance(error, OSError) else Exception
+    clean = kin(f"{type(error).__name__}: {_said(error)}")
     clean.__suppress_context__ = True
     return clean.with_traceback(error.__traceback__)
+
+
+def _text(error: Exception) -> str:
+    """The error's own text; some of libcloud's cannot be shown without a driver, and raise."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001, RUF100 - an error must not be lost because its text is
+        return ""

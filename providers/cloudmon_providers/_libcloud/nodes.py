@@ -37,7 +37,7 @@ class Reader:
         location_field, word_of, created_of = dialect.location_field, self._word, self._created
         word_field, size_field, image_field = dialect.word_field, dialect.size_field, dialect.image_field
         plain_created = not dialect.created_field
-        states, unknown, utc = self._states, NodeState.UNKNOWN, dt.UTC
+        states, unknown, utc, join = self._states, NodeState.UNKNOWN, dt.UTC, "".join
         made: list[Node] = []
         append = made.append
         for item in batch:
@@ -49,8 +49,12 @@ class Reader:
                 created = node.created_at if plain_created else created_of(node)
                 if created is not None and created.tzinfo is not utc:
                     created = _aware(created)
-                size = extra.get(size_field) if size_field else node.size and node.size.id
-                image = extra.get(image_field) if image_field else node.image and node.image.id
+                size = (extra.get(size_field) if size_field else node.size and node.size.id) or ""
+                image = (extra.get(image_field) if image_field else node.image and node.image.id) or ""
+                location = extra.get(location_field) or ""
+                token, estate = tags.get(token_tag), tags.get(estate_tag)
+                # The cheapest way to find out that all of them are text: it raises where one is not.
+                join((word, location, size, image, token or "", estate or ""))
                 append(
                     _make(
                         (
@@ -58,11 +62,11 @@ class Reader:
                             node.name or "",
                             states.get(word, unknown),
                             word,
-                            tags.get(token_tag),
-                            tags.get(estate_tag),
-                            extra.get(location_field) or "",
-                            size or "",
-                            image or "",
+                            token,
+                            estate,
+                            location,
+                            size,
+                            image,
                             node.public_ips,
                             node.private_ips,
                             created,
@@ -73,8 +77,34 @@ class Reader:
             except errors.UnexpectedAnswer:
                 raise
             except Exception:  # noqa: BLE001, RUF100 - whatever one odd machine does, the others stay listed
-                append(self._partly(item))
+                append(self._slowly(item))
         return made
+
+    def _slowly(self, item: object) -> Node:
+        """A node whose texts are numbers, as some drivers have them; else what can be said of it."""
+        try:
+            node = self._partly(item)
+            driver_node: DriverNode = item  # type: ignore[assignment]  # _partly has looked
+            dialect, extra = self._dialect, driver_node.extra
+            word = (extra.get(dialect.word_field) if dialect.word_field else None) or node.word
+            created = self._created(driver_node) if dialect.created_field else driver_node.created_at
+            size = extra.get(dialect.size_field) if dialect.size_field else driver_node.size and driver_node.size.id
+            image = (
+                extra.get(dialect.image_field) if dialect.image_field else driver_node.image and driver_node.image.id
+            )
+            return node._replace(
+                state=self._states.get(_text(word), NodeState.UNKNOWN),
+                word=_text(word),
+                location=_text(extra.get(dialect.location_field)),
+                size=_text(size),
+                image=_text(image),
+                created_at=None if created is None else _aware(created),
+                tags={_text(key): _text(value) for key, value in (extra.get(dialect.tags_field) or {}).items()},
+            )
+        except errors.UnexpectedAnswer:
+            raise
+        except Exception:  # noqa: BLE001, RUF100
+            return self._partly(item)
 
     def _partly(self, item: object) -> Node:
         """What can be said of a node that could not be read in full: it is there, and whose it is if its tags tell."""
@@ -137,6 +167,15 @@ def _plain(state: object) -> str:
 def _aware(instant: dt.datetime) -> dt.datetime:
     """Aware UTC; libcloud's drivers mean UTC where they give a naive instant."""
     return instant.replace(tzinfo=dt.UTC) if instant.tzinfo is None else instant.astimezone(dt.UTC)
+
+
+def _text(found: object) -> str:
+    """Text, or a number as text; ValueError for anything else."""
+    if found is None:
+        return ""
+    if not isinstance(found, str | int | float):
+        raise ValueError(f"{type(found).__name__} is no text")
+    return str(found)
 
 
 def _texts(found: object) -> Sequence[str]:
