@@ -33,6 +33,8 @@ def run(config: Config = None) -> None:
     with open_service(opening.settings_path(config), clock) as service:
         monitor = service.settings.monitor
         logs.configure(clock, form=monitor.log_format, level=monitor.log_level)
+        # First of all the store: a second monitor is told about the first one, not about its port.
+        service.begin()
         serving = Serving(service)
         listening = None
         if monitor.health_port:
