@@ -105,9 +105,8 @@ def ask(config: Path | None, wish_of: Callable[[Store], Wish], patience: Patienc
 
     Exits with 1 when the request was refused, failed, or did not end in time.
     """
-    from cloudmon.monitor.service import open_service
 
-    with open_service(opening.settings_path(config)) as service:
+    with opening.service(config) as service:
         request = wish_of(service.store).request(service.clock)
         if service.settings.store.url == "memory":
             raise RequestRefused("the store is in memory and is gone with this command; give [store] a url")

@@ -12,6 +12,7 @@ from cloudmon.cli import output
 from cloudmon.cli.options import Config, Format, Output, Tenant, Until
 from cloudmon.cli.output import Column
 from cloudmon.errors import RequestRefused
+from cloudmon.model import specs
 
 if TYPE_CHECKING:
     from cloudmon.model.appliances import Incarnation
@@ -27,6 +28,16 @@ COLUMNS = (
     Column("changes", "CHANGES BETWEEN", right=True),
 )
 Facts = Mapping[str, object]
+FIRST = frozenset({"generation", "author", "count", "template.name"})
+
+
+def _flat(value: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Nested values under dotted names, empty ones left out."""
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _flat(item, f"{prefix}{key}.")
+        elif item not in (None, "", [], ()):
+            yield f"{prefix}{key}", item
 
 
 def diff(  # one option each
@@ -62,6 +73,7 @@ class Between:
         self._scope = scope
         self._aset = aset
         self._instants = (before, after)
+        self._generations = store.sets.generations(scope, aset.uid)
         self._incarnations = store.incarnations.of(scope, aset.uid)
 
     def rows(self, ordinal: int | None) -> Iterator[output.Row]:
@@ -77,7 +89,9 @@ class Between:
 
     def _changed(self, subject: str, facts: list[Facts], changes: int | None) -> Iterator[output.Row]:
         before, after = facts
-        for field in after:
+        # Of what was not there before, only how much of it is wanted; `sets show -o json` has it all.
+        fields = {**before, **after} if before else {key: 0 for key in after if key in FIRST}
+        for field in fields:
             was, became = before.get(field), after.get(field)
             restless = field == "state" and bool(changes)
             if was != became or restless:
@@ -86,21 +100,11 @@ class Between:
 
     def _wanted(self, instant: dt.datetime) -> Facts:
         """The generation that was wanted at ``instant``."""
-        generations = self._store.sets.generations(self._scope, self._aset.uid)
-        found = [row for row in generations if row[3] <= instant]
+        found = [row for row in self._generations if row[3] <= instant]
         if not found:
-            return dict.fromkeys(("generation", "author", "count", "template", "images", "clouds", "needs", "healing"))
+            return {}
         generation, author, spec, _ = found[-1]
-        return {
-            "generation": generation,
-            "author": author,
-            "count": spec.count,
-            "template": spec.template.name,
-            "images": [f"{cloud}={image}" for cloud, image in sorted(spec.template.images.items())],
-            "clouds": list(spec.clouds),
-            "needs": str(spec.template.needs),
-            "healing": str(spec.healing),
-        }
+        return {"generation": generation, "author": author, **dict(_flat(specs.to_json(spec)))}
 
     def _facts(self, ordinal: int, instant: dt.datetime) -> Facts:
         """What an appliance was, and what stood behind it."""

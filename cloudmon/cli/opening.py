@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cloudmon.clock import Clock, SystemClock
 from cloudmon.errors import RequestRefused
@@ -19,6 +20,9 @@ from cloudmon.settings import Settings, load, log_key
 from cloudmon.settings.place import default_path
 from cloudmon.settings.values import instant, seconds
 from cloudmon.store import Store, open_store
+
+if TYPE_CHECKING:
+    from cloudmon.monitor.service import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,17 @@ def opened(config: Path | None, tenant: str | None = None, *, upgrade: bool = Fa
         yield Opened(path, settings, store, time, scope_of(tenant))
     finally:
         store.close()
+
+
+def service(config: Path | None) -> Service:
+    """The monitor of the settings, to be entered: for commands that look at clouds or do what is asked. Its log
+    lines go to stderr, from warnings on."""
+    from cloudmon import logs
+    from cloudmon.monitor.service import open_service
+
+    found = open_service(settings_path(config), clock())
+    logs.configure(found.clock, form=found.settings.monitor.log_format, level="warning")
+    return found
 
 
 def scope_of(tenant: str | None) -> Scope:

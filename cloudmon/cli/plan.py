@@ -42,9 +42,8 @@ def plan(config: Config = None, form: Output = Format.TABLE) -> None:
     """
     from cloudmon.cli import opening
     from cloudmon.cli.progress import Progress
-    from cloudmon.monitor.service import open_service
 
-    with open_service(opening.settings_path(config)) as service, Progress("looking at the clouds"):
+    with opening.service(config) as service, Progress("looking at the clouds"):
         report = service.plan()
     show(report, form)
     if report.acts:
@@ -82,10 +81,9 @@ def apply(config: Config = None, yes: Yes = False, timeout: Timeout = "15m", for
     not steady in time; what was begun goes on with the next monitor.
     """
     from cloudmon.cli import asking, opening, watching
-    from cloudmon.monitor.service import open_service
 
     timeout_s = opening.duration_s(timeout, option="--timeout")
-    with open_service(opening.settings_path(config)) as service:
+    with opening.service(config) as service:
         report = service.plan()
         if form is Format.TABLE:
             show(report, form)

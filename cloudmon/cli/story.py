@@ -95,7 +95,8 @@ class _Teller:
         for entry in self._store.members.history(self._scope, self._uid, self._ordinal, since):
             before = f"{entry.previous} → " if entry.previous is not None else ""
             text = f"{before}{entry.state} ({entry.cause}): {entry.reason}"
-            yield self._line(entry.at, Part.STATE, entry.ordinal, text, entry.evidence)
+            part = Part.WANTED if entry.previous is None else Part.STATE
+            yield self._line(entry.at, part, entry.ordinal, text, entry.evidence)
 
     def findings(self) -> Iterator[Line]:
         members = self._store.members.of_set(self._scope, self._uid)
