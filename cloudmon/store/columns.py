@@ -31,7 +31,16 @@ def shown(instant: dt.datetime) -> str:
 
 def canonical(value: object) -> str:
     """JSON with one spelling: sorted keys, no blanks, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
+    return storable(
+        json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
+    )
+
+
+def storable(text: str) -> str:
+    """``text`` with what no database takes (NUL, halves of characters) replaced: a cloud may say anything."""
+    if text.isprintable():  # in the usual case one look; a lone half of a character is not printable either
+        return text
+    return text.replace("\0", "\ufffd").encode(errors="surrogatepass").decode(errors="replace")
 
 
 def _plain(value: object) -> object:
@@ -119,6 +128,19 @@ class Json(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+class Plain(TypeDecorator[str]):
+    """Text that sorts by its bytes on every database; characters that a database cannot hold are replaced."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(sa.Text() if dialect.name == SQLITE else sa.Text(collation="C"))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else storable(value)
+
+
 class Word(TypeDecorator[Any]):
     """A word of one StrEnum, stored as its value; a word that is none of them is refused on the way in."""
 
@@ -131,7 +153,7 @@ class Word(TypeDecorator[Any]):
         self._by_value = {str(word): word for word in words}
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(ByteOrdered if dialect.name != SQLITE else sa.Text())
+        return dialect.type_descriptor(sa.Text() if dialect.name == SQLITE else sa.Text(collation="C"))
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
         return None if value is None else str(self._by_value[value].value)
@@ -140,10 +162,6 @@ class Word(TypeDecorator[Any]):
         return None if value is None else self._by_value[value]
 
 
-ByteOrdered = sa.Text(collation="C")
-PlainText = sa.Text().with_variant(ByteOrdered, "postgresql")
-"""Text that sorts by its bytes on every database."""
-
 RowNumber = sa.BigInteger().with_variant(sa.Integer(), SQLITE)
 """A number the database gives out."""
 
@@ -151,7 +169,7 @@ RowNumber = sa.BigInteger().with_variant(sa.Integer(), SQLITE)
 def text(*, key: bool = False, null: bool = False, foreign: str = "") -> Any:
     """A column of plain text."""
     more = [sa.ForeignKey(foreign)] if foreign else []
-    return Field(sa_column=sa.Column(PlainText, *more, primary_key=key, nullable=null))
+    return Field(sa_column=sa.Column(Plain(), *more, primary_key=key, nullable=null))
 
 
 def whole(*, key: bool = False, null: bool = False) -> Any:

@@ -133,7 +133,7 @@ class Database:
         return self.read(work)
 
     def stream(self, statement: sa.Select[Any]) -> Iterator[Any]:
-        """Rows as the driver gives them, in constant memory: from one state of the store, a batch at a time.
+        """Rows in constant memory: from one state of the store, a batch at a time.
 
         A store in memory hands over all rows at once: its one connection cannot wait for a slow reader.
         """
@@ -142,10 +142,10 @@ class Database:
             return
         try:
             with self.engine.connect() as opened:
-                connection = opened.execution_options(stream_results=True, max_row_buffer=STREAM_ROWS)
+                # SQLite's cursor reads as it goes anyway; PostgreSQL's must be told to.
+                connection = opened if self.is_sqlite else opened.execution_options(yield_per=STREAM_ROWS)
                 with connection.execute(statement) as result:
-                    cursor: Any = result.cursor
-                    while batch := cursor.fetchmany(STREAM_ROWS):
+                    for batch in result.partitions(STREAM_ROWS):
                         yield from batch
         except SQLAlchemyError as error:
             raise faults.of(error).error from error

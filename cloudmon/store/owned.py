@@ -16,7 +16,7 @@ from cloudmon.model.actions import LogEntry
 from cloudmon.store import chain as chains
 from cloudmon.store.anchors import Anchors
 from cloudmon.store.chain import Head, SignedRow
-from cloudmon.store.columns import canonical, shown
+from cloudmon.store.columns import canonical, shown, storable
 from cloudmon.store.database import Database
 from cloudmon.store.tables import action_log, estates, log_heads
 
@@ -89,17 +89,14 @@ class Writing:
 
     def _chained(self, key: bytes, tenant: str, entry: LogEntry) -> dict[str, Any]:
         before = self.heads.get(entry.chain, chains.NO_HEAD)
+        try:
+            at, body = shown(entry.at), canonical(entry.body)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"a log entry {entry.kind!r} cannot be written: {error}; nothing was written") from error
+        # As the database will give them back, or the code would not be true of what is read.
+        tenant, kind, subject = storable(tenant), storable(entry.kind), storable(entry.subject)
         row = SignedRow(
-            chain=entry.chain,
-            seq=before.seq + 1,
-            tenant=tenant,
-            at=shown(entry.at),
-            kind=entry.kind,
-            subject=entry.subject,
-            body=canonical(entry.body),
-            epoch=self.epoch,
-            previous=before.mac,
-            mac="",
+            entry.chain, before.seq + 1, tenant, at, kind, subject, body, self.epoch, previous=before.mac, mac=""
         )
         mac = chains.sign(key, row)
         self.heads[entry.chain] = Head(row.seq, mac)

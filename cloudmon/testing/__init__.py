@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from cloudmon.testing.clock import FakeClock
     from cloudmon.testing.provider_conformance import ProviderConformance
     from cloudmon.testing.scripted import ScriptedProvider
+    from cloudmon.testing.store_conformance import StoreConformance
 
 _HOMES = {
     "FakeClock": "cloudmon.testing.clock",
     "ProviderConformance": "cloudmon.testing.provider_conformance",
     "ScriptedProvider": "cloudmon.testing.scripted",
+    "StoreConformance": "cloudmon.testing.store_conformance",
 }
 
-__all__ = ["FakeClock", "ProviderConformance", "ScriptedProvider"]
+__all__ = ["FakeClock", "ProviderConformance", "ScriptedProvider", "StoreConformance"]
 
 
 def __getattr__(name: str) -> object:

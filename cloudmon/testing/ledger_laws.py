@@ -67,9 +67,7 @@ class LedgerLaws(StoreWords):
             "update": lambda: store.sets.update(owner, aset.uid, now=START, log=None, retired_at=START),
             "extend": lambda: store.spans.extend(owner, "east", later(2), max_gap_s=60),
             "end": lambda: store.spans.end(owner, "east", later(2), "x"),
-            "move": lambda: store.requests.move(
-                owner, request.id, request.state, type(request.state).DONE, now=START
-            ),
+            "move": lambda: store.requests.move(owner, request.id, request.state, type(request.state).DONE, now=START),
             "lay": lambda: store.controls.lay(owner, control, START),
             "release": lambda: store.controls.release(owner, aset.uid, None, None, START),
             "usage": lambda: store.usage.add(owner, launch.usage or self.confirm(launch).usage, START),
@@ -252,9 +250,7 @@ class LedgerLaws(StoreWords):
 
     def test_an_intent_that_a_failed_change_would_have_opened_is_not_counted(self) -> None:
         aset = self.put()
-        stale = dataclasses.replace(
-            self.destructive(self.member(aset, 1)), expect=Expect(ApplianceState.RUNNING, 9)
-        )
+        stale = dataclasses.replace(self.destructive(self.member(aset, 1)), expect=Expect(ApplianceState.RUNNING, 9))
         budget = Budget("b", ActionClass.DESTRUCTIVE, 1, 3600)
         assert self.write(stale, self.destructive(self.member(aset, 2)), budgets=[budget]) == [False, True]
 
@@ -327,7 +323,9 @@ class LedgerLaws(StoreWords):
         aset = self.put()
         launched = self.launch(self.member(aset))
         assert launched.opens_incarnation is not None
-        odd = dataclasses.replace(launched.opens_incarnation, offer={"guaranteed": "no"}, public_addresses=("10.0.0.1",))
+        odd = dataclasses.replace(
+            launched.opens_incarnation, offer={"guaranteed": "no"}, public_addresses=("10.0.0.1",)
+        )
         self.write(dataclasses.replace(launched, opens_incarnation=odd))
         found = self._store.incarnations.by_token(EVERYONE, odd.token)
         assert found == odd

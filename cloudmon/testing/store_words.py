@@ -207,9 +207,7 @@ class StoreWords(abc.ABC):
 
     def destructive(self, member: Member, *, origin: Origin = Origin.OBSERVATION, **other: Any) -> Change:
         """A change that opens a termination, and nothing else."""
-        intent = self.intent(
-            member, Verb.TERMINATE, origin=origin, action_class=ActionClass.DESTRUCTIVE, **other
-        )
+        intent = self.intent(member, Verb.TERMINATE, origin=origin, action_class=ActionClass.DESTRUCTIVE, **other)
         return Change(tenant=member.tenant, appliance=member.id, opens_intent=intent)
 
     def everything(self) -> Sequence[object]:
