@@ -1,0 +1,89 @@
+"""Finding a driver's class, making a driver, and looking at what it can do."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any, Final
+
+from libcloud.compute.base import NodeDriver
+from libcloud.compute.providers import DRIVERS, get_driver
+
+from cloudmon import errors
+
+# The first that a driver has. The pairs of suspension go together: what one freezes the other must thaw.
+_CANDIDATES: Final[Mapping[str, tuple[str, ...]]] = {
+    "start_node": ("start_node", "ex_start_node", "ex_power_on_node"),
+    "stop_node": ("stop_node", "ex_stop_node", "ex_power_off_node", "ex_power_off", "ex_shutdown_node"),
+    "reboot_node": ("reboot_node",),
+    "tag_node": ("ex_create_tags",),
+}
+_SUSPENSIONS: Final = (("ex_suspend_node", "ex_resume_node"), ("ex_pause_node", "ex_unpause_node"))
+
+
+def names() -> list[str]:
+    """Names of the drivers that libcloud knows, in lower case."""
+    return sorted(str(getattr(name, "value", name)).lower() for name in DRIVERS)
+
+
+def find(name: str) -> type[NodeDriver]:
+    """The class of a driver. ``Unsupported`` when it cannot be loaded."""
+    try:
+        if ":" in name:
+            module, _, attribute = name.partition(":")
+            found: Any = getattr(importlib.import_module(module), attribute)
+        else:
+            found = get_driver(name.lower())
+    except Exception as error:  # get_driver raises a plain Exception for removed ones
+        raise errors.Unsupported(f"the driver {name!r} cannot be loaded: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, NodeDriver)):
+        raise errors.Unsupported(f"{name!r} is no compute driver of libcloud")
+    return found
+
+
+def make(driver_class: type[NodeDriver], arguments: Mapping[str, Any], *, timeout_s: float) -> NodeDriver:
+    """A new driver whose calls end within ``timeout_s``. ``Refused`` when its constructor takes other arguments."""
+    named = dict(arguments)
+    if takes(driver_class.__init__, "timeout"):
+        named.setdefault("timeout", timeout_s)
+    try:
+        inspect.signature(driver_class).bind(**named)
+    except TypeError as error:
+        raise errors.Refused(f"{driver_class.__name__} takes other arguments: {error}") from error
+    constructor: Any = driver_class
+    driver: NodeDriver = constructor(**named)
+    # Not every constructor hands its timeout on.
+    connection: Any = getattr(driver, "connection", None)
+    if getattr(connection, "timeout", timeout_s) is None:
+        connection.timeout = timeout_s
+        session = getattr(getattr(connection, "connection", None), "session", None)
+        if session is not None:
+            session.timeout = timeout_s
+    return driver
+
+
+def takes(function: Any, argument: str) -> bool:
+    """Whether the function takes an argument of this name, or any."""
+    parameters = inspect.signature(function).parameters
+    return argument in parameters or any(found.kind is found.VAR_KEYWORD for found in parameters.values())
+
+
+def verbs(driver_class: type[NodeDriver], wanted: Mapping[str, str]) -> dict[str, str]:
+    """The driver's method by our verb: what ``wanted`` names, else what the driver itself has."""
+    found = {
+        verb: method
+        for verb, methods in _CANDIDATES.items()
+        if (method := next((name for name in methods if overridden(driver_class, name)), ""))
+    }
+    for suspend, resume in _SUSPENSIONS:
+        if overridden(driver_class, suspend) and overridden(driver_class, resume):
+            found |= {"suspend_node": suspend, "resume_node": resume}
+            break
+    return {verb: method for verb, method in {**found, **wanted}.items() if method}
+
+
+def overridden(driver_class: type[NodeDriver], name: str) -> bool:
+    """Whether the driver has a method of its own of this name, not only libcloud's placeholder that raises."""
+    found = getattr(driver_class, name, None)
+    return found is not None and found is not getattr(NodeDriver, name, None)
