@@ -33,7 +33,7 @@ def load(store: Store, *, since: dt.datetime, offers: Sequence[Offer]) -> Estate
         members=store.members.all(EVERYONE),
         incarnations=store.incarnations.open(EVERYONE),
         intents=store.intents.open(EVERYONE),
-        recent=store.intents.recent(EVERYONE, since),
+        recent=store.intents.telling(EVERYONE, since),
         timers=store.timers.all(),
         findings=store.findings.open(EVERYONE),
         requests=[r for r in store.requests.open(EVERYONE) if r.state is RequestState.ACCEPTED],

@@ -40,6 +40,9 @@ _log = structlog.get_logger(__name__)
 CHUNK = 1_000
 """Changes written in one transaction: large enough to be fast, small enough to leave the store to others."""
 
+STEPS = 1_000
+"""Actions begun in one tick; the next tick decides about the rest anew. Bounds the memory and the length of a tick."""
+
 CLOCK_JUMP_S = 30.0
 """Seconds by which the wall clock may leave the steady one between two ticks before the tick destroys nothing."""
 
@@ -235,17 +238,18 @@ class Monitor:
 
     def _begin(self, plan: Plan, estate: Estate, now: dt.datetime, moment: Moment) -> int:
         """Record all intents in one transaction that checks the budgets again, then hand their calls out."""
-        if not plan.steps:
+        steps = plan.steps[:STEPS]
+        if not steps:
             return 0
         for uid, choices in plan.rankings.items():
-            if any(step.intent.appliance.set_uid == uid for step in plan.steps):
+            if any(step.intent.appliance.set_uid == uid for step in steps):
                 self.store.placements.put(self.owner, uid, estate.sets[uid].generation, choices, now)
         faultpoints.reached("intents.before-record")
-        budgets = breakers.all_budgets(plan.steps, moment)
-        taken = self.store.ledger.write(self.owner, [step.change for step in plan.steps], now=now, budgets=budgets)
+        budgets = breakers.all_budgets(steps, moment)
+        taken = self.store.ledger.write(self.owner, [step.change for step in steps], now=now, budgets=budgets)
         faultpoints.reached("intents.after-record")
         begun = 0
-        for step, recorded in zip(plan.steps, taken, strict=True):
+        for step, recorded in zip(steps, taken, strict=True):
             if recorded:
                 self.actor.begin(self._call(step, estate))
                 begun += 1

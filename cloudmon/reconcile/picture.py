@@ -111,7 +111,7 @@ class Estate:
     intents: Sequence[Intent]
     """Recorded or performed."""
     recent: Sequence[Intent]
-    """Created within the longest window that a breaker or a failed offer looks back."""
+    """Those that can hurt, and launches that failed, within the longest window that anything looks back."""
     timers: Sequence[Timer]
     findings: Sequence[Finding]
     """Open ones."""

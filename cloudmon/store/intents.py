@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cloudmon.model.actions import Intent, IntentState
+from cloudmon.model.actions import ActionClass, Intent, IntentState, Verb
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.tenants import Scope
 from cloudmon.store.database import Database
@@ -38,6 +38,14 @@ class Intents:
     def recent(self, scope: Scope, since: dt.datetime) -> list[Intent]:
         """All created at ``since`` or later, in whatever state. Oldest first."""
         return self._where(scope, intents.c.created_at >= since)
+
+    def telling(self, scope: Scope, since: dt.datetime) -> list[Intent]:
+        """Those of :meth:`recent` that budgets and the choice of offers look back at: all that can hurt, and launches
+        that failed. Oldest first."""
+        row = intents.c
+        hurts = row.action_class != ActionClass.SAFE
+        failed = sa.and_(row.verb == Verb.LAUNCH, row.state == IntentState.FAILED)
+        return self._where(scope, row.created_at >= since, sa.or_(hurts, failed))
 
     def get(self, scope: Scope, intent_id: str) -> Intent | None:
         """The intent of that id, or None."""
