@@ -239,7 +239,7 @@ class LedgerLaws(StoreWords):
 
     def test_a_budget_of_another_class_cloud_tenant_or_set_holds_nothing_back(self) -> None:
         aset = self.put()
-        none = {"limit": 0, "window_s": 3600}
+        none: dict[str, Any] = {"limit": 0, "window_s": 3600}
         budgets = [
             Budget("class", ActionClass.RETIREMENT, **none),
             Budget("cloud", ActionClass.DESTRUCTIVE, cloud="west", **none),
