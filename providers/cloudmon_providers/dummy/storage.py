@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,6 +66,7 @@ class SharedFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         # One connection for all threads: the world lets one in at a time.
         self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        self._closing = weakref.finalize(self, self._connection.close)
         execute = self._connection.execute
         execute("PRAGMA journal_mode=WAL")
         # Processes are killed here, machines are not: what was handed to the kernel is safe enough.
@@ -107,4 +109,4 @@ class SharedFile:
             self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        self._connection.close()
+        self._closing()
