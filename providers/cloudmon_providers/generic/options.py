@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from cloudmon import errors
 from cloudmon.model.nodes import NodeState
-from cloudmon_providers.generic import drivers, templates
+from cloudmon_providers.generic import templates
 
 ERRORS = {
     kind.__name__: kind
@@ -135,7 +135,11 @@ class GenericOptions(Group):
     @field_validator("driver")
     @classmethod
     def _driver(cls, driver: str) -> str:
-        if ":" not in driver and driver.lower() not in drivers.names():
+        if ":" in driver:
+            return driver
+        from cloudmon_providers.generic import drivers  # noqa: PLC0415 - libcloud, only for those who use it
+
+        if driver.lower() not in drivers.names():
             near = difflib.get_close_matches(driver.lower(), drivers.names(), 1)
             raise ValueError("is no compute driver of libcloud" + (f"; did you mean {near[0]!r}?" if near else ""))
         return driver
