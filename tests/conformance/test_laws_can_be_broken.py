@@ -1,0 +1,308 @@
+"""Each law of the suite bites: a provider with one fault is caught by the law that is about it, and by name."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from cloudmon import errors
+from cloudmon.model.nodes import ENDED, Listing, Node, NodeRequest, NodeState
+from cloudmon.model.offers import Offer
+from cloudmon.testing import FakeClock, ProviderConformance
+from cloudmon_providers.dummy import DummyProvider, DummySettings
+
+
+class LosesAPage(DummyProvider):
+    def list_nodes(self) -> Listing:
+        listing = super().list_nodes()
+        return Listing(listing.cloud, listing.nodes[:2], listing.started_at, listing.finished_at)
+
+
+class ListsLive(DummyProvider):
+    kept: list[Node]
+
+    def list_nodes(self) -> Listing:
+        listing = super().list_nodes()
+        self.kept = getattr(self, "kept", [])
+        self.kept[:] = listing.nodes
+        return Listing(listing.cloud, self.kept, listing.started_at, listing.finished_at)
+
+
+class ForgetsWhoseListing(DummyProvider):
+    def list_nodes(self) -> Listing:
+        listing = super().list_nodes()
+        return Listing("", listing.nodes, listing.started_at, listing.finished_at)
+
+
+class SpeaksItsOwnWords(DummyProvider):
+    def list_nodes(self) -> Listing:
+        listing = super().list_nodes()
+        nodes = [
+            node._replace(created_at=None if node.created_at is None else node.created_at.replace(tzinfo=None))
+            for node in listing.nodes
+        ]
+        return Listing(listing.cloud, nodes, listing.started_at, listing.finished_at)
+
+
+class TagsLater(DummyProvider):
+    """The tags are not in the create call: the first listing shows a node of nobody."""
+
+    def create_arguments(self, request: NodeRequest) -> dict[str, Any]:
+        return {**super().create_arguments(request), "ex_tags": {}}
+
+
+class IgnoresTokens(DummyProvider):
+    def create_arguments(self, request: NodeRequest) -> dict[str, Any]:
+        return {**super().create_arguments(request), "ex_token": ""}
+
+
+class AnswersWithAnything(DummyProvider):
+    def create_node(self, request: NodeRequest) -> Node:
+        return super().create_node(request)._replace(token=None)
+
+
+class ForgetsOverReset(DummyProvider):
+    """Its tokens live as long as its connection."""
+
+    connection = ""
+
+    def reset(self) -> None:
+        super().reset()
+        self.connection = uuid.uuid4().hex
+
+    def create_arguments(self, request: NodeRequest) -> dict[str, Any]:
+        return {**super().create_arguments(request), "ex_token": request.token + self.connection}
+
+
+class OneNodeForAll(DummyProvider):
+    def create_node(self, request: NodeRequest) -> Node:
+        living = [node for node in self.list_nodes().nodes if node.state not in ENDED]
+        return living[0]._replace(token=request.token) if living else super().create_node(request)
+
+
+class TakesAnySize(DummyProvider):
+    def create_arguments(self, request: NodeRequest) -> dict[str, Any]:
+        arguments = super().create_arguments(request)
+        arguments["size"].id = "nano"
+        return arguments
+
+
+class SwallowsOptions(DummyProvider):
+    def create_arguments(self, request: NodeRequest) -> dict[str, Any]:
+        arguments = super().create_arguments(request)
+        return {key: value for key, value in arguments.items() if key not in (request.options or {})}
+
+
+class NeverRuns(DummyProvider):
+    def list_nodes(self) -> Listing:
+        listing = super().list_nodes()
+        nodes = [node._replace(state=NodeState.UNKNOWN) for node in listing.nodes]
+        return Listing(listing.cloud, nodes, listing.started_at, listing.finished_at)
+
+
+class ReadsOneDifferently(DummyProvider):
+    def get_node(self, node_id: str) -> Node:
+        return super().get_node(node_id)._replace(size="other")
+
+
+class FindsWhatIsNot(DummyProvider):
+    def get_node(self, node_id: str) -> Node:
+        try:
+            return super().get_node(node_id)
+        except errors.NotFound as error:
+            raise KeyError(node_id) from error
+
+
+class DestroysNothing(DummyProvider):
+    def destroy_node(self, node_id: str) -> None:
+        self.get_node(node_id)
+
+
+class DestroysEverything(DummyProvider):
+    def destroy_node(self, node_id: str) -> None:
+        for node in self.list_nodes().nodes:
+            super().destroy_node(node.id)
+
+
+class LoudOnGone(DummyProvider):
+    def destroy_node(self, node_id: str) -> None:
+        if self.get_node(node_id).state in (NodeState.TERMINATING, NodeState.TERMINATED):
+            raise errors.NotFound(node_id, cloud=self.cloud)
+        super().destroy_node(node_id)
+
+
+class SellsTwice(DummyProvider):
+    def list_offers(self) -> Sequence[Offer]:
+        return [*super().list_offers(), *super().list_offers()]
+
+
+class SellsForNothing(DummyProvider):
+    def list_offers(self) -> Sequence[Offer]:
+        return [_free(offer) for offer in super().list_offers()]
+
+
+class BoastsOfWhatItLacks(DummyProvider):
+    """Says that it cannot suspend, and then does it."""
+
+    def lacks(self, verb: str) -> bool:
+        return verb == "suspend_node" or super().lacks(verb)
+
+    def suspend_node(self, node_id: str) -> None:
+        self.driver.ex_suspend_node(self.reference(node_id))  # type: ignore[attr-defined]
+
+
+class StopsAndNeverStarts(DummyProvider):
+    def start_node(self, node_id: str) -> None:
+        self.get_node(node_id)
+
+
+class LoudOnSecondStop(DummyProvider):
+    def stop_node(self, node_id: str) -> None:
+        if self.get_node(node_id).state is not NodeState.RUNNING:
+            raise errors.Refused(node_id, cloud=self.cloud)
+        super().stop_node(node_id)
+
+
+class LoudOnStartOfRunning(DummyProvider):
+    def start_node(self, node_id: str) -> None:
+        if self.get_node(node_id).state is NodeState.RUNNING:
+            raise errors.Refused(node_id, cloud=self.cloud)
+        super().start_node(node_id)
+
+
+class StopsOnReboot(DummyProvider):
+    def reboot_node(self, node_id: str) -> None:
+        self.stop_node(node_id)
+
+
+class StopsOnSuspend(DummyProvider):
+    def suspend_node(self, node_id: str) -> None:
+        self.stop_node(node_id)
+
+
+class ObeysQuietly(DummyProvider):
+    """Whatever the state, whatever the node: no word."""
+
+    def call(self, verb: str, node_id: str, *arguments: object) -> None:
+        try:
+            super().call(verb, node_id, *arguments)
+        except Exception:
+            return
+
+
+class LetsForeignErrorsOut(DummyProvider):
+    def stop_node(self, node_id: str) -> None:
+        if node_id not in [node.id for node in self.list_nodes().nodes]:
+            raise KeyError(node_id)
+        super().stop_node(node_id)
+
+
+class ReplacesAllTags(DummyProvider):
+    def tag_node(self, node_id: str, tags: Mapping[str, str]) -> None:
+        super().tag_node(node_id, {**dict.fromkeys(self.get_node(node_id).tags, ""), **tags})
+
+
+class GivesIdsAgain(DummyProvider):
+    """Its ids are places."""
+
+    def list_nodes(self) -> Listing:
+        listing = super().list_nodes()
+        living = [node for node in listing.nodes if node.state not in ENDED]
+        nodes = [node._replace(id=f"place-{place}") for place, node in enumerate(living)]
+        return Listing(listing.cloud, nodes, listing.started_at, listing.finished_at)
+
+    def create_node(self, request: NodeRequest) -> Node:
+        made = super().create_node(request)
+        return next(node for node in self.list_nodes().nodes if node.token == made.token)
+
+    def destroy_node(self, node_id: str) -> None:
+        living = [node for node in super().list_nodes().nodes if node.state not in ENDED]
+        if node_id.startswith("place-") and int(node_id[6:]) < len(living):
+            super().destroy_node(living[int(node_id[6:])].id)
+
+
+class DeclaresNonsense(DummyProvider):
+    tag_node = "yes"  # type: ignore[assignment]
+
+
+def _free(offer: Offer) -> Offer:
+    assert offer.price is not None
+    price = offer.price.__class__(Decimal(0), offer.price.currency, offer.price.source, offer.price.dated)
+    return Offer(offer.cloud, offer.size, offer.location, offer.vcpus, offer.memory_mib, offer.disk_gib, price)
+
+
+Law = Callable[..., None]
+BROKEN: list[tuple[type[DummyProvider], str, tuple[str, ...]]] = [
+    (ForgetsWhoseListing, "test_a_listing_names_its_cloud_and_the_instants_it_was_read_between", ()),
+    (SpeaksItsOwnWords, "test_every_node_of_a_listing_is_told_in_the_words_of_the_model", ()),
+    (ListsLive, "test_a_listing_is_a_picture_that_later_calls_do_not_change", ()),
+    (LosesAPage, "test_a_listing_is_whole_however_many_nodes_there_are", ()),
+    (TagsLater, "test_a_created_node_carries_token_and_tags_in_the_first_listing_that_shows_it", ()),
+    (AnswersWithAnything, "test_create_answers_with_a_living_node_that_has_its_id_and_token", ()),
+    (NeverRuns, "test_a_created_node_comes_to_run_as_what_was_asked_for", ()),
+    (IgnoresTokens, "test_the_same_token_again_gives_the_same_node", ()),
+    (ForgetsOverReset, "test_the_same_token_gives_the_same_node_over_a_new_connection", ()),
+    (OneNodeForAll, "test_another_token_gives_another_node", ()),
+    (OneNodeForAll, "test_another_incarnation_is_another_node", ()),
+    (TakesAnySize, "test_an_unknown_size_is_refused_for_certain_and_makes_nothing", ()),
+    (SwallowsOptions, "test_an_option_that_the_cloud_does_not_know_makes_no_node", ()),
+    (ReadsOneDifferently, "test_one_node_is_read_as_the_listing_has_it", ()),
+    (FindsWhatIsNot, "test_a_node_that_never_was_is_not_found", ()),
+    (DestroysNothing, "test_a_destroyed_node_goes_from_the_listing", ()),
+    (DestroysEverything, "test_a_destroy_leaves_the_others_alone", ()),
+    (LoudOnGone, "test_a_second_destroy_is_quiet", ()),
+    (DestroysNothing, "test_a_destroy_of_what_never_was_is_quiet", ()),
+    (GivesIdsAgain, "test_the_id_of_a_node_that_went_is_not_given_again", ()),
+    (SellsTwice, "test_offers_are_of_this_cloud_and_each_is_there_once", ()),
+    (SellsForNothing, "test_a_price_is_more_than_zero_and_has_a_source_and_a_date", ()),
+    (FindsWhatIsNot, "test_whatever_the_id_no_foreign_exception_comes_out", ("nonsense",)),
+    (BoastsOfWhatItLacks, "test_a_verb_that_is_not_declared_raises_unsupported", ("suspend_node",)),
+    (ObeysQuietly, "test_a_node_that_never_was_is_not_found_by", ("stop_node",)),
+    (LetsForeignErrorsOut, "test_whatever_the_id_no_foreign_exception_comes_out_of", ("stop_node",)),
+    (ObeysQuietly, "test_a_node_that_has_ended_obeys_no", ("start_node",)),
+    (StopsAndNeverStarts, "test_a_stopped_node_comes_to_be_stopped_and_started_to_run", ()),
+    (LoudOnSecondStop, "test_a_second_stop_is_quiet", ()),
+    (LoudOnStartOfRunning, "test_a_start_of_what_runs_is_quiet", ()),
+    (DestroysNothing, "test_a_stopped_node_is_destroyed_like_another", ()),
+    (StopsOnReboot, "test_a_rebooted_node_comes_to_run_again", ()),
+    (ObeysQuietly, "test_a_reboot_of_what_is_stopped_is_refused", ()),
+    (StopsOnSuspend, "test_a_suspended_node_is_suspended_and_resumed_to_run", ()),
+    (ObeysQuietly, "test_a_suspend_of_what_is_stopped_is_refused", ()),
+    (ReplacesAllTags, "test_tags_are_added_and_replaced_and_the_others_kept", ()),
+    (DeclaresNonsense, "test_what_is_declared_can_be_called", ()),
+]
+
+
+class Suite(ProviderConformance):
+    """The suite with its fixtures given by hand, so that one law can be called."""
+
+    unknown_id = "vm-0000000000"
+    settle_s = 60
+
+    def __init__(self, provider_class: type[DummyProvider]) -> None:
+        clock = FakeClock()
+        options = DummySettings(world=f"memory:{uuid.uuid4()}", boot_s=5, page_size=3, terminate_s=5)
+        self._provider = provider_class("east", options, now=clock.now, timeout_s=30)
+        self._offer = DummyProvider("east", options, now=clock.now, timeout_s=30).list_offers()[0]
+        self._pass_time = clock.advance
+        self._estate, self._set = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
+        self._made = []
+
+
+@pytest.mark.parametrize(("provider_class", "law", "parameters"), BROKEN, ids=[row[1] for row in BROKEN])
+def test_a_law_is_kept_by_the_dummy_and_broken_by_one_with_a_fault(
+    provider_class: type[DummyProvider], law: str, parameters: tuple[str, ...]
+) -> None:
+    getattr(Suite(DummyProvider), law)(*parameters)
+    broken: Law = getattr(Suite(provider_class), law)
+    with pytest.raises((AssertionError, pytest.fail.Exception, errors.CloudError, KeyError)):
+        broken(*parameters)
+
+
+def test_every_law_is_broken_here_once() -> None:
+    laws = {name for name in dir(ProviderConformance) if name.startswith("test_")}
+    assert {law for _, law, _ in BROKEN} == laws
