@@ -4,6 +4,7 @@ reads every page, and puts the cloud's own words into ``extra``."""
 from __future__ import annotations
 
 import datetime as dt
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -46,6 +47,10 @@ class DummyCloudDriver(NodeDriver):
     def __init__(self, world: World) -> None:
         super().__init__(key="dummy")  # type: ignore[no-untyped-call]
         self.world = world
+        # The world keeps the nodes that it lists, and the connection its driver: with a firm hold on this one they
+        # would keep a world that nobody else holds.
+        self._myself: NodeDriver = weakref.proxy(self)
+        self.connection.driver = self._myself
 
     def list_nodes(self, *_: Any, **__: Any) -> list[Node]:
         nodes, following = self.ex_list_page()
@@ -148,7 +153,7 @@ class DummyCloudDriver(NodeDriver):
         created = dt.datetime.fromtimestamp(machine.created, dt.UTC)
         ended = word == words.TERMINATED
         public, private = ([], []) if ended else (machine.public, machine.private)
-        return Node(machine.id, machine.name, _STATES[word], public, private, self, None, None, extra, created)
+        return Node(machine.id, machine.name, _STATES[word], public, private, self._myself, None, None, extra, created)
 
 
 def _id(node: Node) -> str:

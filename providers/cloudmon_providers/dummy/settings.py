@@ -63,9 +63,9 @@ class DummySettings(_Group):
 
     world: str = Field(
         default="memory",
-        description='Where the cloud lives: "memory" (one per cloud name in this process), "memory:<name>" (shared by '
-        "that name), or the path of a file that several processes share, relative to the settings file. A world "
-        "lives while somebody holds it, a file until it is removed.",
+        description='Where the cloud lives: "memory" (this monitor\'s own, gone with it), "memory:<name>" (shared by that '
+        "name within a process, gone when nobody holds it), or the path of a file that several processes share, "
+        "relative to the settings file.",
     )
     seed: int = Field(default=0, description="Everything that happens by chance follows from it.")
     locations: tuple[str, ...] = Field(default=("here-1", "here-2"), min_length=1, description="Where machines can be.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import threading
+import weakref
 from decimal import Decimal
 from typing import Any
 
@@ -129,11 +130,37 @@ def test_providers_of_one_named_world_see_the_same_machines(clock: FakeClock, as
 
 
 def test_clouds_of_different_names_are_different_worlds_by_default(clock: FakeClock, ask: Any) -> None:
-    east, west = (
-        DummyProvider(name, DummySettings(), now=clock.now, timeout_s=30) for name in ("lone east", "lone west")
-    )
+    east, west = (DummyProvider(name, DummySettings(), now=clock.now, timeout_s=30) for name in ("east", "west"))
     east.create_node(ask(east))
     assert not west.list_nodes().nodes
+
+
+def test_a_monitor_keeps_its_cloud_when_its_providers_are_made_anew(clock: FakeClock, ask: Any) -> None:
+    before = DummyProvider("east", DummySettings(), now=clock.now, timeout_s=30)
+    made = before.create_node(ask(before))
+    before.list_nodes()
+    del before
+    after = DummyProvider("east", DummySettings(), now=clock.now, timeout_s=30)
+    clock.advance(1)
+    assert [node.id for node in after.list_nodes().nodes] == [made.id]
+
+
+def test_monitors_with_a_clock_each_have_a_cloud_each(ask: Any) -> None:
+    one, two = (DummyProvider("east", DummySettings(), now=FakeClock().now, timeout_s=30) for _ in range(2))
+    one.create_node(ask(one))
+    assert not two.list_nodes().nodes
+
+
+@pytest.mark.parametrize("address", ["memory", "memory:nobody holds it"])
+def test_a_world_that_nobody_holds_is_gone_at_once(address: str, ask: Any) -> None:
+    """Else one test would find the machines of another."""
+    clock = FakeClock()
+    provider = DummyProvider("east", DummySettings(world=address), now=clock.now, timeout_s=30)
+    provider.create_node(ask(provider))
+    provider.list_nodes()
+    seen = weakref.ref(provider.world)
+    del provider, clock
+    assert seen() is None
 
 
 def test_threads_that_race_with_one_token_get_one_machine(cloud: Any, ask: Any, clock: FakeClock) -> None:
