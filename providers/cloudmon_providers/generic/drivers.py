@@ -42,13 +42,34 @@ def find(name: str) -> type[NodeDriver]:
     return found
 
 
+def settled(driver_class: type[NodeDriver], arguments: Mapping[str, Any]) -> type[NodeDriver]:
+    """The class that is really made: some drivers choose it by an argument (OpenStack's by ``api_version``)."""
+    if driver_class.__new__ is object.__new__:
+        return driver_class
+    choose: Any = driver_class.__new__
+    try:
+        return type(choose(driver_class, **arguments))
+    except Exception as error:  # whatever a driver says of arguments that it does not like
+        raise errors.Refused(f"{driver_class.__name__} takes other arguments: {error}") from error
+
+
+def _chooses(driver_class: type[NodeDriver], arguments: Mapping[str, Any]) -> bool:
+    try:
+        settled(driver_class, arguments)
+    except errors.Refused:
+        return False
+    return True
+
+
 def make(driver_class: type[NodeDriver], arguments: Mapping[str, Any], *, timeout_s: float) -> NodeDriver:
     """A new driver whose calls end within ``timeout_s``. ``Refused`` when its constructor takes other arguments."""
-    named = dict(arguments)
-    if takes(driver_class.__init__, "timeout"):
-        named.setdefault("timeout", timeout_s)
+    named = {"timeout": timeout_s, **arguments}
+    made_of = settled(driver_class, arguments).__init__
+    # Some that choose their class take any argument in __init__, and stumble over it in __new__.
+    if not takes(made_of, "timeout") or not _chooses(driver_class, named):
+        named = dict(arguments)
     try:
-        inspect.signature(driver_class).bind(**named)
+        inspect.signature(made_of).bind(None, **named)
     except TypeError as error:
         raise errors.Refused(f"{driver_class.__name__} takes other arguments: {error}") from error
     constructor: Any = driver_class

@@ -29,19 +29,15 @@ class GenericProvider(LibcloudProvider):
 
     def __init__(self, cloud: str, options: object, *, now: Callable[[], dt.datetime], timeout_s: float) -> None:
         self._options = GenericOptions.model_validate(options)
-        driver_class = drivers.find(self._options.driver)
+        self._constructor = drivers.find(self._options.driver)
+        driver_class = drivers.settled(self._constructor, self._arguments())
         verbs = drivers.verbs(driver_class, self._options.verbs)
         super().__init__(cloud, now=now, driver_class=driver_class, dialect=reading.dialect(self._options, verbs))
         self._timeout_s = timeout_s
         self._catalogue: Catalogue | None = None
 
     def connect(self) -> NodeDriver:
-        options = self._options
-        arguments = dict(options.arguments)
-        for name, secret in ((options.key_argument, options.key), (options.secret_argument, options.secret)):
-            if secret is not None:
-                arguments[name] = secret.get_secret_value()
-        return drivers.make(self._driver_class, arguments, timeout_s=self._timeout_s)
+        return drivers.make(self._constructor, self._arguments(), timeout_s=self._timeout_s)
 
     def reset(self) -> None:
         super().reset()
@@ -127,11 +123,24 @@ class GenericProvider(LibcloudProvider):
         return arguments
 
     def offers(self) -> Sequence[Offer]:
-        return [
-            replace(self._offer(size, place), price=self._price(size)) for size, place in self.catalogue.all_allowed()
-        ]
+        found = []
+        for size, place in self.catalogue.all_allowed():
+            offer = self._offer(size, place)
+            # Some drivers have a size of their own kind, with the count as its attribute.
+            vcpus = offer.vcpus or int(getattr(size, "vcpus", None) or 0)
+            found.append(replace(offer, vcpus=vcpus, price=self._price(size)))
+        return found
 
     # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _arguments(self) -> dict[str, Any]:
+        """The constructor's arguments, secrets in the clear."""
+        options = self._options
+        found = dict(options.arguments)
+        for name, secret in ((options.key_argument, options.key), (options.secret_argument, options.secret)):
+            if secret is not None:
+                found[name] = secret.get_secret_value()
+        return found
 
     def _made(self, answer: Any) -> Node:
         """A driver's answer as one node."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import sys
+import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -113,3 +117,50 @@ def make(shelf: types.ModuleType) -> Make:
         return GenericProvider("shelf", GenericOptions.model_validate(given), now=lambda: NOW, timeout_s=7)
 
     return provider
+
+
+@dataclass
+class Api:
+    """A cloud's JSON API: what it answers by method and path, and what it was asked."""
+
+    url: str = ""
+    answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+
+    def bodies(self, route: str) -> list[Any]:
+        return [body for asked, body in self.asked if asked == route]
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    found = Api()
+
+    class Answering(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            route = f"{self.command} {self.path.split('?')[0]}"
+            found.asked.append((route, json.loads(body) if body else None))
+            status, answer = found.answers.get(route, (404, {"message": "no such route"}))
+            text = b"" if answer is None else json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_POST = do_DELETE = do_GET  # noqa: N815 - http.server's names
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    found.url = f"http://127.0.0.1:{server.server_port}"
+    yield found
+    server.shutdown()
+    server.server_close()
+    thread.join()
