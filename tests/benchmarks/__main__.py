@@ -1,0 +1,68 @@
+"""Measure the figures that cloudmon promises, side by side in one run: ``make bench``.
+
+    python -m tests.benchmarks [--quick] [name …]
+
+``--quick`` uses small sizes: it shows that the benchmarks still run, and its figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from tests.benchmarks import cold, ec2, fold, launch, quiet, service
+from tests.benchmarks.figures import HEADING, Figure
+
+FULL: dict[str, Callable[[Path], Iterator[Figure]]] = {
+    "cold": cold.figures,
+    "run": service.figures,
+    "launch": launch.figures,
+    "ec2": ec2.figures,
+    "fold": fold.figures,
+    "quiet": quiet.figures,
+}
+QUICK: dict[str, Callable[[Path], Iterator[Figure]]] = {
+    "cold": partial(cold.figures, repeats=1),
+    "run": partial(service.figures, repeats=1),
+    "launch": partial(launch.figures, appliances=20, repeats=1),
+    "ec2": partial(ec2.figures, instances=50, repeats=1),
+    "fold": partial(fold.figures, events=2_000, repeats=1),
+    "quiet": partial(quiet.figures, sizes=(20, 40), repeats=1),
+}
+
+
+def main() -> int:
+    """Print every figure as it is measured; exit code 1 when a bound is missed, 0 in a quick run."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(FULL))
+    asked = parser.parse_args()
+    if unknown := set(asked.names) - FULL.keys():
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    say(HEADING)
+    missed = 0
+    for name, figures in (QUICK if asked.quick else FULL).items():
+        if asked.names and name not in asked.names:
+            continue
+        began = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix="cloudmon-bench-") as folder, contextlib.suppress(KeyboardInterrupt):
+            for figure in figures(Path(folder)):
+                say(figure.line)
+                missed += not figure.kept
+        say(f"  ({name}: {time.perf_counter() - began:.0f} s)")
+    return 1 if missed and not asked.quick else 0
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

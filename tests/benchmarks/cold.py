@@ -1,0 +1,27 @@
+"""Cold starts of the command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.benchmarks import children
+from tests.benchmarks.figures import Figure, median, spread
+
+REPEATS = 11
+
+
+def figures(folder: Path, *, repeats: int = REPEATS) -> Iterator[Figure]:
+    """How much longer ``cloudmon --help`` takes than a Python that does nothing, in turns."""
+    helps, passes = [], []
+    for _ in range(repeats):
+        passes.append(children.cost([sys.executable, "-c", "pass"]).wall_s)
+        helps.append(children.cost([children.COMMAND, "--help"]).wall_s)
+    yield Figure(
+        "cold `cloudmon --help`, beyond `python -c pass`",
+        median(helps) - median(passes),
+        "s",
+        0.3,
+        beside=f"{spread(helps, 's')}; python {median(passes):.3f} s",
+    )
