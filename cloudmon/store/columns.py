@@ -128,6 +128,11 @@ class Json(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+def _byte_ordered(dialect: Dialect) -> TypeEngine[Any]:
+    # Not through the dialect's own descriptor: that would make it VARCHAR.
+    return sa.Text() if dialect.name == SQLITE else sa.Text(collation="C")
+
+
 class Plain(TypeDecorator[str]):
     """Text that sorts by its bytes on every database; characters that a database cannot hold are replaced."""
 
@@ -135,7 +140,7 @@ class Plain(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(sa.Text() if dialect.name == SQLITE else sa.Text(collation="C"))
+        return _byte_ordered(dialect)
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         return None if value is None else storable(value)
@@ -153,7 +158,7 @@ class Word(TypeDecorator[Any]):
         self._by_value = {str(word): word for word in words}
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(sa.Text() if dialect.name == SQLITE else sa.Text(collation="C"))
+        return _byte_ordered(dialect)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
         return None if value is None else str(self._by_value[value].value)

@@ -31,7 +31,6 @@ FIRST_PAUSE_S = 0.05
 BUSY_TIMEOUT_MS = 1_000
 STREAM_ROWS = 2_000
 _WRITING = "cloudmon_writing"
-_MASKED = "***"
 
 
 def pause(seconds: float) -> None:
@@ -176,7 +175,7 @@ def connect(url: str, *, paused: Callable[[float], None] = pause) -> Database:
         return Database(engine, url_shown="memory", path=None, paused=paused)
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise StoreError('the store\'s URL is none: "memory", "sqlite:///…" or "postgresql://…"') from None
     if parsed.get_backend_name() == SQLITE:
         return _sqlite_file(parsed, paused)
@@ -237,7 +236,7 @@ def _postgresql(url: URL, paused: Callable[[float], None]) -> Database:
         hide_parameters=True,
     )
     secretless = url.set(
-        password=_MASKED if url.password else None,
-        query={key: _MASKED if "pass" in key.lower() else value for key, value in url.query.items()},
+        password="***" if url.password else None,
+        query={key: "***" if "pass" in key.lower() else value for key, value in url.query.items()},
     )
-    return Database(engine, url_shown=secretless.render_as_string(hide_password=False), path=None, paused=paused)
+    return Database(engine, url_shown=secretless.render_as_string(), path=None, paused=paused)
