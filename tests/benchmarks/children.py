@@ -75,6 +75,12 @@ def running(command: Sequence[str | Path]) -> Iterator[subprocess.Popen[str]]:
             process.stdout.close()
 
 
+def cpu_s(pid: int) -> float:
+    """Processor time that a living process has taken, in user and kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def peak_mib(pid: int | str = "self") -> float:
     """Largest resident memory that a living process ever had."""
     return _memory_mib(pid, "VmHWM")
