@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudmon.testing.ability_laws import VERBS
+from cloudmon.provider import ABILITIES
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "providers" / "README.md"
@@ -103,7 +103,8 @@ def table(results: Results) -> str:
     head = [f"| {{}} | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
     offered = [
         _row(f"`{verb}`", [OFFERED.get(results[column].get(f"{OFFER_LAW}[{verb}]", ""), "") for column in columns])
-        for verb in VERBS
+        for _, verbs in ABILITIES.values()
+        for verb in verbs
     ]
     laws = dict.fromkeys(law.partition("[")[0] for column in columns for law in results[column])
     kept = [_row(sentence(law), [_together(results[column], law) for column in columns]) for law in laws]

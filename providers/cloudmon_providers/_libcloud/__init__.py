@@ -7,7 +7,7 @@ few lines that connect and create. Errors are translated in ``errors``, nodes ar
 from __future__ import annotations
 
 from cloudmon_providers._libcloud.adapter import LibcloudProvider
-from cloudmon_providers._libcloud.dialect import Dialect
+from cloudmon_providers._libcloud.dialect import LIBCLOUD_VERBS, Dialect
 from cloudmon_providers._libcloud.errors import translating
 
-__all__ = ["Dialect", "LibcloudProvider", "translating"]
+__all__ = ["LIBCLOUD_VERBS", "Dialect", "LibcloudProvider", "translating"]

@@ -63,8 +63,8 @@ class DummySettings(_Group):
 
     world: str = Field(
         default="memory",
-        description='Where the cloud lives: "memory" (this monitor\'s own, gone with it), "memory:<name>" (shared by that '
-        "name within a process, gone when nobody holds it), or the path of a file that several processes share, "
+        description='Where the cloud lives: "memory" (this monitor\'s own, gone with it), "memory:<name>" (shared by '
+        "that name within a process, gone when nobody holds it), or the path of a file that several processes share, "
         "relative to the settings file.",
     )
     seed: int = Field(default=0, description="Everything that happens by chance follows from it.")

@@ -53,10 +53,10 @@ class World(Ground):
             serials = self._list_serials or []
             if fault is Fault.EMPTY_LISTING:
                 return Page([], "")
-            if fault is Fault.PARTIAL_LISTING:
-                return Page(self._part(call), "")
             size = self.settings.page_size
             start = bisect.bisect_right(serials, int(begin)) if begin else 0
+            if fault is Fault.PARTIAL_LISTING:
+                return Page(self._part(call, start), "")
             more = start + size < len(serials)
             return Page(self._list_nodes[start : start + size], str(serials[start + size - 1]) if more else "")
 
@@ -214,11 +214,11 @@ class World(Ground):
         self._list_nodes = [machine.seen for machine in listed]
         self._list_serials = [machine.serial for machine in listed]
 
-    def _part(self, call: Call) -> list[Any]:
+    def _part(self, call: Call, start: int) -> list[Any]:
+        """Some of what is listed from ``start`` on; which ones, the seed says."""
         seed = self.settings.seed
         share = 0.2 + 0.6 * chance.draw(seed, "share", call.number)
-        serials = self._list_serials or []
-        nodes = zip(serials, self._list_nodes, strict=True)
+        nodes = zip((self._list_serials or [])[start:], self._list_nodes[start:], strict=True)
         return [node for serial, node in nodes if chance.draw(seed, "part", call.number, serial) < share]
 
     def _known(self, node_id: str, at: float) -> Machine:
