@@ -84,17 +84,17 @@ class AwsProvider(LibcloudProvider):
         return nodes[0]
 
     def launch(self, request: NodeRequest) -> Node:
-        if not self._options.honours_tokens and (earlier := self._living(request.token)):
-            return earlier
+        if not self._options.honours_tokens:
+            earlier = _oldest(self._carrying(request.token), self._now())
+            if earlier is not None:
+                return earlier
         parameters = creation.parameters(request, self._options, self._image(request.image), cloud=self.cloud)
         try:
             answer = self._ask("RunInstances", parameters)
         except errors.Refused as error:
-            # The token made a node before, from other parameters: a template's, or an image's that was replaced. The
-            # token is what counts, so that node is the answer.
-            if error.code == "IdempotentParameterMismatch" and (earlier := self._living(request.token)):
-                return earlier
-            raise
+            if error.code != "IdempotentParameterMismatch":
+                raise
+            return self._made_before(request.token, error)
         nodes, _ = listing.page(answer, cloud=self.cloud, root="RunInstancesResponse")
         if len(nodes) != 1:
             raise errors.UnexpectedAnswer(f"{self.cloud}: RunInstances made {len(nodes)} nodes, not one")
@@ -144,11 +144,26 @@ class AwsProvider(LibcloudProvider):
                 raise errors.UnexpectedAnswer(f"{self.cloud}: EC2's pages go in a circle", cloud=self.cloud)
             seen.add(token)
 
-    def _living(self, token: str) -> Node | None:
-        """The node that carries the token, the oldest if there are several."""
+    def _carrying(self, token: str) -> list[Node]:
+        """Every node that carries the token, ended ones included."""
         filters = {"Filter.1.Name": f"tag:{TAG_TOKEN}", "Filter.1.Value.1": token}
-        found = [node for page in self._pages(filters) for node in page if node.state not in ENDING]
-        return min(found, key=lambda node: (node.created_at or self._now(), node.id), default=None)
+        return [node for page in self._pages(filters) for node in page]
+
+    def _made_before(self, token: str, error: errors.Refused) -> Node:
+        """The token made a node before, from other parameters (a template that changed): that node is the answer.
+
+        One that ended means that the token is spent. None at all means that the listing does not show it yet, which
+        is no proof that nothing was made.
+        """
+        found = self._carrying(token)
+        living = _oldest(found, self._now())
+        if living is not None:
+            return living
+        if found:
+            raise error
+        raise errors.UnexpectedAnswer(
+            f"{self.cloud}: the token made a node before that is not listed: {error}", cloud=self.cloud, code=error.code
+        ) from error
 
     def _image(self, image_id: str) -> creation.Image:
         """What is known of an image; images never change, so each is asked for once."""
@@ -156,3 +171,9 @@ class AwsProvider(LibcloudProvider):
             answer = self._ask("DescribeImages", {"ImageId.1": image_id})
             self._images[image_id] = creation.image(answer, image_id, cloud=self.cloud)
         return self._images[image_id]
+
+
+def _oldest(nodes: Sequence[Node], now: dt.datetime) -> Node | None:
+    """The living one among nodes of one token, the oldest if there are several."""
+    living = [node for node in nodes if node.state not in ENDING]
+    return min(living, key=lambda node: (node.created_at or now, node.id), default=None)

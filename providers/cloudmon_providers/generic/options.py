@@ -89,7 +89,7 @@ class GenericOptions(Group):
     """Name of the constructor's argument that takes ``key``."""
     secret_argument: str = "secret"  # noqa: S105 - a name
     """Name of the constructor's argument that takes ``secret``."""
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Other arguments of the constructor: region, host, project, api_version …"""
     list_arguments: dict[str, Any] = Field(default_factory=dict)
     """Arguments of ``list_nodes``."""
@@ -164,6 +164,14 @@ class GenericOptions(Group):
         if unknown:
             raise ValueError(f"no such placeholder: {', '.join(sorted(unknown))}")
         return template
+
+    @field_validator("tag_after_create")
+    @classmethod
+    def _after(cls, after: TagAfter | None) -> TagAfter | None:
+        unknown = templates.placeholders(after.arguments) - templates.OF_CREATE - {"node"} if after else ()
+        if unknown:
+            raise ValueError(f"no such placeholder: {', '.join(sorted(unknown))}")
+        return after
 
     @model_validator(mode="after")
     def _identity(self) -> GenericOptions:

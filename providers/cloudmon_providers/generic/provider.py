@@ -161,9 +161,9 @@ class GenericProvider(LibcloudProvider):
     def _tag_after(self, node: Node, values: Mapping[str, Any]) -> None:
         after = self._options.tag_after_create
         assert after is not None  # noqa: S101 - the caller asked
-        arguments = templates.render(after.arguments, {**values, "node": self.reference(node.id)})
         try:
             with self._translating("create_node"):
+                arguments = templates.render(after.arguments, {**values, "node": self.reference(node.id)})
                 getattr(self.driver, after.method)(**arguments)
         except errors.CloudError as error:
             # The node is there: whatever kind of error this was, nobody may take it for "nothing was made".

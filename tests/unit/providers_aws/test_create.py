@@ -198,6 +198,13 @@ def test_a_token_used_with_other_parameters_whose_node_is_gone_is_refused(ec2, m
     assert caught.value.code == "IdempotentParameterMismatch"
 
 
+def test_a_token_used_with_other_parameters_whose_node_is_not_listed_yet_may_have_made_one(ec2, make) -> None:
+    ec2.will(PLAIN).will_refuse("IdempotentParameterMismatch").will(ec2_listing.page([]))
+    with pytest.raises(errors.UnexpectedAnswer) as caught:
+        make().create_node(REQUEST)
+    assert not caught.value.definite
+
+
 def test_a_token_whose_instance_ended_is_spent(ec2, make) -> None:
     ec2.will(PLAIN).will_refuse("IdempotentInstanceTerminated")
     with pytest.raises(errors.Refused) as caught:

@@ -6,7 +6,7 @@ import datetime as dt
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudmon.errors import UnexpectedAnswer
@@ -190,6 +190,7 @@ trees = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(trees)
 def test_subtrees_that_nobody_asked_for_change_nothing_whatever_stands_in_them(tree: str) -> None:
     strange = f"<strange>{tree}</strange>"

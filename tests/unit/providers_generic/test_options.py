@@ -19,6 +19,9 @@ AFTER = {"method": "ex_create_tags", "arguments": {"resource": "{node}", "tags":
         pytest.param({"create": {}}, "nothing tells whose node it is", id="no identity at all"),
         pytest.param({"create": {}, "name": "vm-{name}"}, "nothing tells whose", id="a name without the token"),
         pytest.param({"create": {}, "tag_after_create": AFTER}, "accept_risk", id="tags in a second call"),
+        pytest.param(
+            {"tag_after_create": {**AFTER, "arguments": {"x": "{nodes}"}}}, "placeholder: nodes", id="misspelt node"
+        ),
         pytest.param({"codes": {"X": "Nonsense"}}, "none of CredentialsRejected", id="no such kind of error"),
         pytest.param({"words": {"ACTIVE": "alive"}}, "words", id="no such state"),
         pytest.param({"craete": {}}, "craete", id="misspelt key"),
