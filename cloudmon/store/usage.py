@@ -21,9 +21,8 @@ from cloudmon.store.tables import USAGE_ORDER, usage_events
 _DIMENSIONS = {str(one): one for one in Dimension}
 _MARKS = {str(one): one for one in Mark}
 # Without the columns' own conversions: one pass over the row below does them all.
-_ROW: sa.Select[Any] = sa.select(
-    *(sa.type_coerce(usage_events.c[name], sa.types.NULLTYPE) for name in UsageEvent._fields)
-)
+_COLUMNS: list[Any] = [sa.type_coerce(usage_events.c[name], sa.types.NULLTYPE) for name in UsageEvent._fields]
+_ROW: sa.Select[Any] = sa.select(*_COLUMNS)
 _NOTHING = Decimal(0)
 _PARSE = json.JSONDecoder().raw_decode
 _ORDER = tuple(usage_events.c[name] for name in USAGE_ORDER)

@@ -12,6 +12,7 @@ import enum
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -23,6 +24,7 @@ from cloudmon.store.chain import Head, SignedRow
 from cloudmon.store.columns import shown
 from cloudmon.store.database import Database
 from cloudmon.store.owned import WRONG_KEY
+from cloudmon.store.scoping import covered
 from cloudmon.store.tables import action_log, estates, log_heads, sets
 
 SEARCHES = 50_000
@@ -91,14 +93,18 @@ class Verifier:
         owners = {row.uid: row.tenant for row in connection.execute(sa.select(sets.c.uid, sets.c.tenant))}
         heads = {name: Head(seq, mac) for name, seq, mac in connection.execute(sa.select(log_heads))}
         anchored, breaks = self._anchored()
+        names = {*owners, *heads, *anchored, chains.ESTATE_CHAIN}
+        rows = _ROWS
         if scope.tenants is not None:
             breaks = []
-        found = {chain.name: chain for chain in self._walk(connection)}
-        for name in sorted({*owners, *heads, *anchored, *found, chains.ESTATE_CHAIN}):
-            if scope.tenants is None or (name in owners and scope.covers(owners[name])):
-                chain = found.get(name, _Chain(name))
-                breaks += _judge(self._key, chain, heads.get(name), anchored.get(name, ()))
-        return breaks
+            names = {uid for uid, tenant in owners.items() if scope.covers(tenant)}
+            rows = rows.where(action_log.c.chain.in_(sa.select(sets.c.uid).where(*covered(scope, sets.c.tenant))))
+        for chain in self._walk(connection, rows):
+            names.discard(chain.name)
+            breaks += _judge(self._key, chain, heads.get(chain.name), anchored.get(chain.name, ()))
+        for name in names:
+            breaks += _judge(self._key, _Chain(name), heads.get(name), anchored.get(name, ()))
+        return sorted(breaks, key=lambda one: (one.chain, one.seq, one.kind))
 
     def _key_fits(self, connection: Connection) -> bool:
         """Whether our key is the log's: the estate's row says so, or, where that row was tampered with, the log."""
@@ -124,9 +130,10 @@ class Verifier:
         ]
         return heads, breaks
 
-    def _walk(self, connection: Connection) -> Iterator[_Chain]:
+    def _walk(self, connection: Connection, rows: sa.Select[Any]) -> Iterator[_Chain]:
+        """Each chain that has rows, one at a time: only the numbers and codes of one are in memory."""
         chain: _Chain | None = None
-        for found in connection.execution_options(yield_per=1_000).execute(_ROWS):
+        for found in connection.execution_options(yield_per=1_000).execute(rows):
             row = _signed(found)
             if chain is None or chain.name != row.chain:
                 if chain is not None:
@@ -170,7 +177,7 @@ def _judge(key: bytes, chain: _Chain, head: Head | None, anchors: Sequence[Head]
     changed = {one.seq for one in breaks if one.kind is BreakKind.CHANGED}
     breaks += _missing(chain, changed, head, anchors)
     breaks += _heads(chain, head, anchors)
-    return sorted(breaks, key=lambda one: (one.seq, one.kind))
+    return breaks
 
 
 def _search(key: bytes, chain: _Chain, last: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,7 +49,7 @@ def later(seconds: float) -> dt.datetime:
     return START + dt.timedelta(seconds=seconds)
 
 
-class StoreWords(abc.ABC):
+class StoreWords:
     """Shared by all laws; the suite sets the attributes before each."""
 
     _store: Store
