@@ -49,12 +49,13 @@ def forecast(
         new_id=new_uid,
         intent_deadline_s=0,
     )
-    views, _ = planner.doubt(estate, views, moment)
-    strays = planner.strays_of(estate, views)
+    index = planner.index_of(estate)
+    views, _ = planner.doubt(views, index, moment)
+    strays = planner.strays_of(estate, views, index)
     if strays:
         estate = replace(estate, known=estates.known_tokens(store, strays))
     asked = estates.born_of(store, estate.requests)
-    plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, moment)
+    plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, index, moment)
     return PlanReport(reporting.rows(plan, estate), tuple(plan.notes), reporting.waits(plan, estate))
 
 

@@ -33,6 +33,7 @@ from cloudmon.reconcile import breakers, launch, outcomes, planner
 from cloudmon.reconcile.limits import Limits
 from cloudmon.reconcile.picture import CloudView, Estate, Moment
 from cloudmon.reconcile.plan import Plan, Step
+from cloudmon.reconcile.planner import Index
 from cloudmon.store import Ownership, Store
 
 _log = structlog.get_logger(__name__)
@@ -118,14 +119,15 @@ class Monitor:
         views = self._observe(estate)
         if adopt.answer(self.store, self.owner, views, self._moment(now, estate, first), desk):
             estate = self._load(now)
-        views, doubts = planner.doubt(estate, views, self._moment(now, estate, first))
+        moment, index = self._moment(now, estate, first), planner.index_of(estate)
+        views, doubts = planner.doubt(views, index, moment)
         self._spans(views)
         asked = estates.born_of(self.store, estate.requests)
         desk.follow(estate, asked, now)
-        plan = self._plan(estate, views, asked, self._moment(now, estate, first))
+        plan = self._plan(estate, views, asked, index, moment)
         changed = self._write([*doubts, *plan.changes], now)
         self._update_sets(plan, now)
-        begun = self._begin(plan, estate, now, self._moment(now, estate, first))
+        begun = self._begin(plan, estate, now, moment)
         done = self.collect(self.policy.poll_interval_s)
         rows = reporting.rows(plan, estate)
         steady = plan.quiet and not begun and not estate.intents and not self.actor.in_flight
@@ -212,12 +214,17 @@ class Monitor:
                 self.store.spans.end(self.owner, cloud, view.observed_at, view.suspicious or view.reason)
 
     def _plan(
-        self, estate: Estate, views: Mapping[str, CloudView], asked: Mapping[str, Sequence[Intent]], moment: Moment
+        self,
+        estate: Estate,
+        views: Mapping[str, CloudView],
+        asked: Mapping[str, Sequence[Intent]],
+        index: Index,
+        moment: Moment,
     ) -> Plan:
-        strays = planner.strays_of(estate, views)
+        strays = planner.strays_of(estate, views, index)
         if strays:
             estate = replace(estate, known=estates.known_tokens(self.store, strays))
-        return planner.plan(estate, views, rankings(estate, views, moment.now), strays, asked, moment)
+        return planner.plan(estate, views, rankings(estate, views, moment.now), strays, asked, index, moment)
 
     # --- write and act ----------------------------------------------------------------------------------------------
 

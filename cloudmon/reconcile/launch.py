@@ -32,6 +32,8 @@ class Market:
     by_key: Mapping[str, Offer] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
     """Launches decided in this tick, by offer key: an offer with a capacity is not asked for more."""
+    room: int = 1_000
+    """Launches that this tick may still decide; the next tick decides about the rest anew."""
 
     def take(self, set_uid: str) -> Offer | None:
         """The best offer that is left, or None."""
@@ -42,6 +44,7 @@ class Market:
             if offer.capacity is not None and self.taken.get(offer.key, 0) >= offer.capacity:
                 continue
             self.taken[offer.key] = self.taken.get(offer.key, 0) + 1
+            self.room -= 1
             return offer
         return None
 
@@ -68,6 +71,8 @@ def excluded(recent: Iterable[Intent], set_uid: str, since: dt.datetime) -> dict
 def launch(case: Case, market: Market) -> Step | Waiting:
     """The next incarnation, on the best offer that is left."""
     member, aset, moment = case.member, case.aset, case.moment
+    if market.room <= 0:
+        return Waiting(case.subject, "waits for the launches before it", case.now)
     offer = market.take(member.set_uid)
     if offer is None:
         choices = market.rankings.get(member.set_uid, ())

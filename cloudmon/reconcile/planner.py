@@ -29,7 +29,7 @@ _SIGHTED = frozenset({ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceS
 
 
 @dataclass(slots=True)
-class _Index:
+class Index:
     """The estate, found by what a decision asks for."""
 
     by_cloud: dict[str, list[Member]] = field(default_factory=lambda: defaultdict(list))
@@ -48,7 +48,7 @@ class _Round:
 
     estate: Estate
     views: Mapping[str, CloudView]
-    index: _Index
+    index: Index
     moment: Moment
     found: Plan
     decided: list[Step]
@@ -87,9 +87,8 @@ def to_verify(estate: Estate, cloud: str, view: CloudView) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def strays_of(estate: Estate, views: Mapping[str, CloudView]) -> list[tuple[str, Node]]:
+def strays_of(estate: Estate, views: Mapping[str, CloudView], index: Index) -> list[tuple[str, Node]]:
     """Nodes of our estate that nothing explains, by cloud; the caller looks their tokens up before planning."""
-    index = _index(estate)
     return [
         (cloud, node)
         for cloud, view in views.items()
@@ -98,10 +97,9 @@ def strays_of(estate: Estate, views: Mapping[str, CloudView]) -> list[tuple[str,
     ]
 
 
-def doubt(estate: Estate, views: Mapping[str, CloudView], moment: Moment) -> tuple[dict[str, CloudView], list[Change]]:
+def doubt(views: Mapping[str, CloudView], index: Index, moment: Moment) -> tuple[dict[str, CloudView], list[Change]]:
     """The views with their suspicious absences marked, and what is to be written about that: if everything vanished
     at once it is our eyes that broke."""
-    index = _index(estate)
     found: dict[str, CloudView] = {}
     changes: list[Change] = []
     for cloud, view in views.items():
@@ -111,12 +109,13 @@ def doubt(estate: Estate, views: Mapping[str, CloudView], moment: Moment) -> tup
     return found, changes
 
 
-def plan(  # one thing each, named by the caller
+def plan(  # noqa: PLR0913  # one thing each, named by the caller
     estate: Estate,
     views: Mapping[str, CloudView],
     rankings: Mapping[str, Sequence[Choice]],
     strays: Sequence[tuple[str, Node]],
     asked: Mapping[str, Sequence[Intent]],
+    index: Index,
     moment: Moment,
 ) -> Plan:
     """What is to be written and done now.
@@ -127,9 +126,9 @@ def plan(  # one thing each, named by the caller
         rankings: by set uid, placement's choices for the sets that have members without a node.
         strays: from :func:`strays_of`.
         asked: by request id, all intents born of it.
+        index: of this estate.
         moment: the tick.
     """
-    index = _index(estate)
     found = Plan(rankings={uid: tuple(choices) for uid, choices in rankings.items()})
     found.notes.extend(_note(view) for view in views.values() if view.suspicious or not view.healthy)
     _find_turns(estate, index, asked)
@@ -155,7 +154,7 @@ def plan(  # one thing each, named by the caller
 
 def facts(estate: Estate, views: Mapping[str, CloudView], moment: Moment) -> list[Change]:
     """What these views change in the table, and nothing that follows from it: for views of the past."""
-    index = _index(estate)
+    index = index_of(estate)
     found: list[Change] = []
     for member in estate.members:
         view, aset = views.get(member.cloud), estate.sets.get(member.set_uid)
@@ -172,8 +171,8 @@ def facts(estate: Estate, views: Mapping[str, CloudView], moment: Moment) -> lis
     return found
 
 
-def _index(estate: Estate) -> _Index:
-    index = _Index(intents=by_appliance(estate.intents))
+def index_of(estate: Estate) -> Index:
+    index = Index(intents=by_appliance(estate.intents))
     by_cloud, by_set = index.by_cloud, index.by_set
     for member in estate.members:
         by_cloud[member.cloud].append(member)
@@ -201,7 +200,7 @@ def _note(view: CloudView) -> str:
     return view.suspicious or f"cloud {view.cloud} is not seen: {view.reason}"
 
 
-def _doubt(view: CloudView, index: _Index, moment: Moment) -> tuple[CloudView, Change | None]:
+def _doubt(view: CloudView, index: Index, moment: Moment) -> tuple[CloudView, Change | None]:
     findings = _cloud_findings(view, index, moment)
     timers = index.timers.get((view.cloud, 0), {})
     since = timers.get(TimerKind.VANISHED)
@@ -226,7 +225,7 @@ def _doubt(view: CloudView, index: _Index, moment: Moment) -> tuple[CloudView, C
     return (replace(view, suspicious=suspicious) if suspicious else view), change
 
 
-def _cloud_findings(view: CloudView, index: _Index, moment: Moment) -> tuple[Finding | FindingEnd, ...]:
+def _cloud_findings(view: CloudView, index: Index, moment: Moment) -> tuple[Finding | FindingEnd, ...]:
     subject = f"cloud:{view.cloud}"
     opened = (FindingKind.UNREACHABLE, subject) in index.findings
     if view.healthy and opened:
@@ -237,7 +236,7 @@ def _cloud_findings(view: CloudView, index: _Index, moment: Moment) -> tuple[Fin
     return ()
 
 
-def _suspicion(view: CloudView, suspicious: str, index: _Index, moment: Moment) -> tuple[Finding | FindingEnd, ...]:
+def _suspicion(view: CloudView, suspicious: str, index: Index, moment: Moment) -> tuple[Finding | FindingEnd, ...]:
     subject = f"cloud:{view.cloud}"
     opened = (FindingKind.SUSPICIOUS, subject) in index.findings
     if suspicious and not opened:
@@ -247,7 +246,7 @@ def _suspicion(view: CloudView, suspicious: str, index: _Index, moment: Moment) 
     return ()
 
 
-def _find_turns(estate: Estate, index: _Index, asked: Mapping[str, Sequence[Intent]]) -> None:
+def _find_turns(estate: Estate, index: Index, asked: Mapping[str, Sequence[Intent]]) -> None:
     for request in estate.requests:
         if request.verb not in requests.ROLLING:
             continue
@@ -307,7 +306,7 @@ def _node(member: Member, view: CloudView | None) -> Node | None:
 
 
 def _case(  # one thing each, named by the caller
-    member: Member, aset: ApplianceSet, view: CloudView | None, node: Node | None, index: _Index, moment: Moment
+    member: Member, aset: ApplianceSet, view: CloudView | None, node: Node | None, index: Index, moment: Moment
 ) -> Case:
     if view is None:
         condition = Condition.UNKNOWN
@@ -351,7 +350,7 @@ def _endings(turn: _Round) -> None:
         turn.file(endings.pursue(_ending(row, turn.estate, turn.views, turn.index, turn.moment)))
 
 
-def _ending(row: Incarnation, estate: Estate, views: Mapping[str, CloudView], index: _Index, moment: Moment) -> Ending:
+def _ending(row: Incarnation, estate: Estate, views: Mapping[str, CloudView], index: Index, moment: Moment) -> Ending:
     view = views.get(row.cloud)
     node = None
     condition = Condition.UNKNOWN
