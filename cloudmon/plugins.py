@@ -51,12 +51,19 @@ def settings_model(name: str) -> type[BaseModel]:
     A module that names a ``settings_model`` of its own, beside the factory that its entry point names, is believed: so
     a package may import its cloud's library only once a provider is really made, and checking settings stays cheap.
     """
-    point = _points().get(name)
-    module = _imported(point) if point is not None else None
-    found = getattr(module, "settings_model", None) or provider(name).settings_model
+    found = _named_beside(name, "settings_model") or provider(name).settings_model
     if not (isinstance(found, type) and issubclass(found, BaseModel)):
         raise SettingsError(f"the settings_model of provider {name!r} is no pydantic model", value=name)
     return found
+
+
+def template_model(name: str) -> type[BaseModel] | None:
+    """The model of what templates may say of one provider's create call: what its module names ``template_model``.
+
+    None when it names none, and takes what it gets. Errors as :func:`provider`.
+    """
+    found = _named_beside(name, "template_model")
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
 
 
 def nearest(word: str, known: Mapping[str, object] | list[str] | tuple[str, ...]) -> str:
@@ -66,6 +73,12 @@ def nearest(word: str, known: Mapping[str, object] | list[str] | tuple[str, ...]
     if close:
         return f'; did you mean "{close[0]}"?'
     return f"; known: {', '.join(names)}" if names else "; there is none"
+
+
+def _named_beside(name: str, attribute: str) -> object:
+    """What the module of a provider's entry point calls ``attribute``; None without such a name or provider."""
+    point = _points().get(name)
+    return getattr(_imported(point), attribute, None) if point is not None else None
 
 
 def _imported(point: metadata.EntryPoint) -> ModuleType:

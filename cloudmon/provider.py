@@ -124,7 +124,8 @@ class ProviderFactory(Protocol):
     ``settings_model`` is a pydantic model of ``[clouds.<name>.options]``; unknown keys there are refused by it. A key
     ``x_file`` reaches it as ``x`` with the file's content. Its validators find the settings file's folder as
     ``info.context["folder"]``, for paths that are relative to it. A module that also names the model ``settings_model``
-    lets settings be checked before the factory, and its cloud's library with it, is imported.
+    lets settings be checked before the factory, and its cloud's library with it, is imported; one that names a model
+    ``template_model`` has ``[templates.<name>.options.<cloud>]`` checked by it as well.
     """
 
     settings_model: type

@@ -56,7 +56,7 @@ def read(path: Path) -> tuple[Settings | None, list[SettingsError], sources.File
         faults += sentences.of_validation(error, Settings, source)
     faults += references.faults(table, source)
     checked, wrong = options.checked(table, path.parent, source, files)
-    faults += wrong
+    faults += [*wrong, *options.of_templates(table, source)]
     if settings is None:
         return None, faults, files
     return _anchored(settings, path.parent, checked, source, files, faults), faults, files

@@ -49,6 +49,34 @@ def checked(
     return found, faults
 
 
+def of_templates(table: dict[str, Any], source: Source) -> list[SettingsError]:
+    """The faults of what templates say of create calls, where a provider tells what may be said."""
+    faults: list[SettingsError] = []
+    for name, template in _tables(table.get("templates")):
+        for cloud, given in _tables(template.get("options")):
+            model = _template_model(dict(_tables(table.get("clouds"))).get(cloud, {}).get("provider"))
+            if model is None:
+                continue
+            try:
+                model.model_validate(given)
+            except ValidationError as error:
+                faults += sentences.of_validation(error, model, source, under=("templates", name, "options", cloud))
+    return faults
+
+
+def _template_model(provider: object) -> type[BaseModel] | None:
+    try:
+        return plugins.template_model(provider) if isinstance(provider, str) else None
+    except SettingsError:
+        return None  # the cloud's own check names it
+
+
+def _tables(group: object) -> list[tuple[str, dict[str, Any]]]:
+    """The entries of a group that are tables; the model's own checks name the others."""
+    found = group.items() if isinstance(group, dict) else ()
+    return [(name, entry) for name, entry in found if isinstance(entry, dict)]
+
+
 def _of_provider(cloud: str, provider: str, error: SettingsError, source: Source) -> SettingsError:
     key: Key = ("clouds", cloud, "provider")
     if provider in plugins.providers():

@@ -21,6 +21,12 @@ class MoonOptions(BaseModel):
     keys_file: str = ""
 
 
+class CraterOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    depth: int = 0
+
+
 class MoonProvider:
     settings_model = MoonOptions
 
@@ -45,6 +51,7 @@ def moon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exactly two providers are installed: ``moon``, and ``mars``, whose package is broken."""
     module = ModuleType("moon_provider")
     module.MoonProvider = MoonProvider  # type: ignore[attr-defined]
+    module.template_model = CraterOptions  # type: ignore[attr-defined]
     module.number = 3  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "moon_provider", module)
     points = [

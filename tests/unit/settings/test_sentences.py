@@ -89,6 +89,16 @@ FAULTS = [
         id="create options for no cloud",
     ),
     pytest.param(
+        text(template="options.east.dept = 3"),
+        'templates.web.options.east.dept is an unknown key; did you mean "depth"?',
+        id="unknown create option",
+    ),
+    pytest.param(
+        text(template='options.east.depth = "x"'),
+        'templates.web.options.east.depth = "x" must be a whole number.',
+        id="create option of a wrong type",
+    ),
+    pytest.param(
         text(images='"far" = "i"', rest='[clouds.far]\nprovider = "moon"', wanted='count = 1\nclouds = ["east"]'),
         'sets.storefront.template = "web" has an image for none of the set\'s clouds (east).',
         id="template without an image for the set's clouds",
