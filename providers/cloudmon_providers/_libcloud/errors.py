@@ -78,7 +78,7 @@ class translating:  # noqa: N801 - reads as a sentence: with translating("east",
 def translate(error: Exception, *, cloud: str, verb: str, dialect: Dialect) -> errors.CloudError:
     """What ``error`` means, as one of ours. Never raises."""
     said = _said(error)
-    code = _code(said)
+    code = _code(error, said)
     status = _status(error)
     retry_after_s = _retry_after_s(error)
     kind = _kind(error, said, code, status, retry_after_s, dialect)
@@ -144,21 +144,21 @@ def _of_status(status: int, said: str, retry_after_s: float | None, dialect: Dia
 
 def _said(error: Exception) -> str:
     """The cloud's own words: without bodies, and without addresses, whose queries carry keys and user data."""
-    if isinstance(error, requests.exceptions.RequestException):
-        url = str(getattr(error.request, "url", None) or "")
-        host = url.split("?", maxsplit=1)[0]
-        return f"{type(error).__name__} {host}".strip()
     if isinstance(error, LibcloudError):
         text = str(error.value)
     elif isinstance(error, BaseHTTPError):
         text = str(error.message or "")
     else:
         text = _text(error)
-        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        if type(error) is not Exception:
+            text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return _QUERY.sub("?…", " ".join(text.split()))[:SHOWN_CHARACTERS]
 
 
-def _code(said: str) -> str:
+def _code(error: Exception, said: str) -> str:
+    """The cloud's own code at the head of what it said; a class of Python's is none."""
+    if not isinstance(error, LibcloudError | BaseHTTPError) and type(error) is not Exception:
+        return ""
     found = _CODE.match(said)
     return found.group(1) if found else ""
 

@@ -106,6 +106,22 @@ def test_the_cloud_s_wish_to_wait_is_kept(raised: Exception, seconds: float | No
     assert error.retry_after_s == seconds
 
 
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (http_error(400, "InvalidAMIID.NotFound: no such image"), "InvalidAMIID.NotFound"),
+        (LibcloudError("OutOfStock: none"), "OutOfStock"),
+        (Exception("OutOfStock: none"), "OutOfStock"),
+        (http_error(404, "no such server"), "404"),
+        (KeyError("main_ip"), ""),
+        (requests.exceptions.ConnectionError("refused"), ""),
+    ],
+    ids=["http", "libcloud", "bare", "status alone", "slip", "connection"],
+)
+def test_the_code_is_the_cloud_s_own(raised: Exception, code: str) -> None:
+    assert translate(raised, cloud="east", verb="create_node", dialect=DIALECT).code == code
+
+
 def test_an_empty_503_is_throttling_only_where_the_dialect_says_so() -> None:
     error = translate(http_error(503), cloud="east", verb="list_nodes", dialect=Dialect(empty_503_throttles=True))
     assert isinstance(error, errors.RateLimited)
@@ -146,6 +162,14 @@ def test_no_query_of_an_address_is_told_or_chained(raised: Exception) -> None:
         raise raised
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     assert SECRET not in repr(caught.value)
+
+
+def test_a_connection_that_fails_says_to_where_and_why() -> None:
+    text = "HTTPSConnectionPool(host='cloud.example', port=443): url: /?A=b (Caused by: [Errno 111] Connection refused)"
+    raised = requests.exceptions.ConnectionError(text)
+    error = translate(raised, cloud="east", verb="list_nodes", dialect=DIALECT)
+    assert "cloud.example" in error.message
+    assert "Connection refused" in error.message
 
 
 def test_a_page_of_text_is_cut() -> None:
