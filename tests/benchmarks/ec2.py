@@ -110,20 +110,33 @@ def ticks(folder: str, port: int, repeats: int, identity: dict[str, str]) -> dic
     return said
 
 
+N = f"{{{ec2_listing.NAMESPACE}}}"
+RESERVATION, INSTANCES, KEY, VALUE = (f"{N}{name}" for name in ("reservationSet", "instancesSet", "key", "value"))
+TEXTS = tuple(
+    f"{N}{name}" for name in ("instanceId", "imageId", "instanceType", "launchTime", "ipAddress", "privateIpAddress")
+)
+STATE, NAME, PLACEMENT, ZONE, TAGS = (
+    f"{N}{name}" for name in ("instanceState", "name", "placement", "availabilityZone", "tagSet")
+)
+
+
+def inside(element: ET.Element, tag: str) -> ET.Element | tuple[()]:
+    """What stands in the first child of that name."""
+    found = element.find(tag)
+    return () if found is None else found
+
+
 def bare(document: bytes) -> list[tuple[Any, ...]]:
-    """The fields that cloudmon uses, by ElementTree alone."""
-    n = f"{{{ec2_listing.NAMESPACE}}}"
-    path, tag, key, value = (
-        f"{n}reservationSet/{n}item/{n}instancesSet/{n}item",
-        f"{n}tagSet/{n}item",
-        f"{n}key",
-        f"{n}value",
-    )
-    texts = [f"{n}{name}" for name in ("instanceId", "imageId", "instanceType", "launchTime", "ipAddress")]
-    texts += [f"{n}privateIpAddress", f"{n}instanceState/{n}name", f"{n}placement/{n}availabilityZone"]
+    """The fields that cloudmon uses, by ElementTree alone, as fast as it can: every step is one of its C calls."""
     return [
-        (*map(item.findtext, texts), {each.findtext(key): each.findtext(value) for each in item.iterfind(tag)})
-        for item in ET.fromstring(document).iterfind(path)  # noqa: S314 - we made it
+        (
+            *map(item.findtext, TEXTS),
+            *(each.text for each in inside(item, STATE) if each.tag == NAME),
+            *(each.text for each in inside(item, PLACEMENT) if each.tag == ZONE),
+            {tag.findtext(KEY): tag.findtext(VALUE) for tag in inside(item, TAGS)},
+        )
+        for reservation in inside(ET.fromstring(document), RESERVATION)  # noqa: S314 - we made it
+        for item in inside(reservation, INSTANCES)
     ]
 
 
