@@ -44,10 +44,10 @@ health_port = 0
 provider = "dummy"
 listing_lag_s = 1
 [clouds.east.options]
-world = "memory:{world}"
+world = "east.world"
 boot_s = 4
 [templates.web]
-images = {{ "*" = "web-1" }}
+images = { "*" = "web-1" }
 [sets.storefront]
 template = "web"
 count = 2
@@ -89,9 +89,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, clock: FakeClock, request: pytest.FixtureRequest) -> Cli:
+def cli(tmp_path: Path, clock: FakeClock) -> Cli:
     config = tmp_path / "shop.toml"
-    config.write_text(SETTINGS.format(world=request.node.name.replace("[", "-").replace("]", "")), encoding="utf-8")
+    config.write_text(SETTINGS, encoding="utf-8")
     return Cli(config, clock)
 
 

@@ -1,0 +1,87 @@
+"""The front door: every command can be found, explained and loaded, and errors come out as promised."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cloudmon.cli import app as front
+from cloudmon.cli.app import COMMANDS, app
+from cloudmon.errors import StoreUnavailable
+
+SUBCOMMANDS = {
+    "sets": ("list", "show", "extend", "pause", "protect", "maintain", "release", "retire"),
+    "orphans": ("end",),
+    "placement": ("show",),
+    "audit": ("verify", "show"),
+}
+READS = [name for name in COMMANDS if name not in {"init", "schema", "run", "upgrade", "sets", "placement", "audit"}]
+
+
+def invoke(*arguments: str) -> tuple[int, str, str]:
+    found = CliRunner().invoke(app, list(arguments))
+    return found.exit_code, found.stdout, found.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_loads_and_explains_itself(name: str) -> None:
+    code, out, _ = invoke(name, "--help")
+    assert code == 0
+    assert f"cloudmon {name}" in out or f"{name} [OPTIONS]" in out
+
+
+@pytest.mark.parametrize(("name", "inner"), [(name, inner) for name in SUBCOMMANDS for inner in SUBCOMMANDS[name]])
+def test_every_inner_command_explains_itself(name: str, inner: str) -> None:
+    code, out, _ = invoke(name, inner, "--help")
+    assert code == 0
+    assert "--config" in out
+
+
+@pytest.mark.parametrize("name", READS)
+def test_every_result_can_be_had_as_table_json_and_csv(name: str) -> None:
+    _, out, _ = invoke(name, "--help")
+    assert "--output" in out
+    assert "table|json|csv" in out.replace(" ", "").replace("\n", "")
+
+
+def test_help_lists_every_command_with_one_line_and_loads_none() -> None:
+    code, out, _ = invoke("--help")
+    assert code == 0
+    for name, entry in COMMANDS.items():
+        assert name in out
+        assert entry.help.endswith(".")
+    assert len(front.Commands().commands) == len(COMMANDS)
+
+
+def test_a_misspelt_command_is_a_usage_error_with_the_nearest_name() -> None:
+    code, _, error = invoke("statsu")
+    assert code == 2
+    assert "status" in error
+
+
+def test_no_command_at_all_shows_help() -> None:
+    code, out, error = invoke()
+    assert code == 2
+    assert "plan" in out + error
+
+
+def test_version() -> None:
+    assert invoke("--version")[1].startswith("cloudmon ")
+
+
+ENDS = {
+    "an error of ours is its sentence": (StoreUnavailable("the store does not answer"), 1, "the store does not answer"),
+    "an interrupt": (KeyboardInterrupt(), 130, "interrupted"),
+}
+
+
+@pytest.mark.parametrize(("error", "code", "said"), ENDS.values(), ids=ENDS)
+def test_how_errors_end(error: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing() -> None:
+        raise error
+
+    one = front.group()
+    one.command("monitors")(failing)
+    monkeypatch.setattr(front, "_load", lambda name, entry: typer.main.get_command(one))
+    assert invoke("monitors") == (code, "", f"cloudmon: {said}\n")
