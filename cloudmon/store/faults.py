@@ -6,12 +6,16 @@ Only codes and classes are read, never the text of a statement or a connection s
 from __future__ import annotations
 
 import sqlite3
+import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import psycopg
 import sqlalchemy.exc
 
 from cloudmon.errors import StoreError, StoreUnavailable
+
+if TYPE_CHECKING:
+    import psycopg
 
 UNWRITTEN = "nothing was written"
 
@@ -70,8 +74,10 @@ def _find(error: BaseException) -> Fault:
     cause = _driver(error)
     if isinstance(cause, sqlite3.Error):
         return _sqlite(cause)
-    if isinstance(cause, psycopg.Error):
-        return _postgres(cause)
+    # Importing psycopg takes 60 ms and 9 MiB: a process that never talked to PostgreSQL has not met its errors either.
+    postgres = sys.modules.get("psycopg")
+    if postgres is not None and isinstance(cause, postgres.Error):
+        return _postgres(cause, postgres.OperationalError, postgres.InterfaceError)
     if isinstance(error, sqlalchemy.exc.TimeoutError):
         return Fault(StoreUnavailable("all connections to the store are in use"), again=True)
     if isinstance(error, sqlalchemy.exc.StatementError):
@@ -93,12 +99,12 @@ def _sqlite(error: sqlite3.Error) -> Fault:
     return _SQLITE.get(code & 0xFF, Fault(StoreError(f"SQLite refused; {UNWRITTEN}")))
 
 
-def _postgres(error: psycopg.Error) -> Fault:
+def _postgres(error: psycopg.Error, *lost: type[psycopg.Error]) -> Fault:
     state = error.sqlstate or ""
     for prefix, fault in _POSTGRES:
         if state.startswith(prefix):
             return fault
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not state:
+    if isinstance(error, lost) and not state:
         # psycopg raises these without a code when the server hangs up or cannot be reached at all; the password
         # failure of a connection attempt comes without one too.
         if "authentication failed" in str(error):
