@@ -28,7 +28,7 @@ _ROW = sa.select(*(requests.c[name] for name in _FIELDS))
 _OPEN = sa.text("requests.state IN ('pending', 'accepted')")
 
 
-class _NotMoved(Exception):  # noqa: N818  # no error: it only takes the transaction back
+class _NotMoved(Exception):  # no error: it only takes the transaction back
     """Takes the transaction back."""
 
 

@@ -103,7 +103,7 @@ def instance_id(serial: int) -> str:
 
 def instance(serial: int, *, estate: str, set_uid: str, seed: int = 0, word: str | None = None) -> str:
     """One reservation with one instance of our estate, ``serial`` being also its ordinal."""
-    draw = random.Random(f"{seed}/{serial}")  # noqa: S311 - test data
+    draw = random.Random(f"{seed}/{serial}")
     code, drawn = draw.choice(STATES)
     token = f"cm1-{estate}-{set_uid}-{serial}-1"
     tags = {

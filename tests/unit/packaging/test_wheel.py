@@ -18,8 +18,8 @@ import cloudmon, cloudmon_providers
 for package in (cloudmon, cloudmon_providers):
     assert package.__path__[0].startswith({unpacked!r}), package.__path__
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        # Alembic runs these with a context of its own; importing them means nothing.
-        if ".migrations." not in module.name:
+        # Alembic runs migrations with a context of its own, and importing a __main__ would run it.
+        if ".migrations." not in module.name and not module.name.endswith(".__main__"):
             importlib.import_module(module.name)
 from cloudmon import plugins
 for name in plugins.providers():
