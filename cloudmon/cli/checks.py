@@ -142,6 +142,10 @@ def store(told: Settings, clock: Clock) -> Iterator[Check]:
         return
     url = told.store.url_with_password
     try:
+        missing = _folder_missing(told)
+        if missing is not None:
+            yield Check("store", Verdict.WRONG, f"{missing} does not exist", f"mkdir -p {missing}")
+            return
         if not presence.is_made(url):
             yield Check("store", Verdict.GOOD, f"{about} holds nothing yet and will be made")
             return
@@ -164,6 +168,16 @@ def store(told: Settings, clock: Clock) -> Iterator[Check]:
         yield Check("store", Verdict.WRONG, f"{about}: {error.message}", _next(error, NEXT_FOR_STORE))
     finally:
         found.close()
+
+
+def _folder_missing(told: Settings) -> Path | None:
+    """The folder that a SQLite store needs and that nobody would make. The state folder, and what it lies in, is made
+    with the key."""
+    file = told.store.url.removeprefix(presence.SQLITE)
+    if file == told.store.url or Path(file).parent.exists():
+        return None
+    made = told.store.log_key_file is None and told.monitor.state_dir.is_relative_to(Path(file).parent)
+    return None if made else Path(file).parent
 
 
 def owner(found: Store) -> Check:

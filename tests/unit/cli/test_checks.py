@@ -98,6 +98,12 @@ def test_a_store_whose_key_is_gone_is_wrong_and_no_new_key_is_made(config: Path,
     assert not (tmp_path / "var/log.key").exists()
 
 
+def test_a_store_in_a_folder_that_nobody_makes_is_wrong(config: Path, tmp_path: Path) -> None:
+    add(config, '[store]\nurl = "sqlite:///deep/x.db"')
+    found = look(config)["store"]
+    assert (found.verdict, found.next) == (Verdict.WRONG, f"mkdir -p {tmp_path / 'deep'}")
+
+
 def test_a_store_in_memory_is_noted(config: Path) -> None:
     add(config, '[store]\nurl = "memory"')
     assert look(config)["store"].verdict is Verdict.NOTE
