@@ -17,7 +17,8 @@ from cloudmon.store.tables import intents
 _PLAIN = tuple(name for name in Intent.__dataclass_fields__ if name != "appliance")
 _OLDEST_FIRST = (intents.c.created_at, intents.c.set_uid, intents.c.ordinal, intents.c.id)
 _NEWEST_FIRST = (intents.c.created_at.desc(), intents.c.id.desc())
-# Written out, so that the partial index over these states serves it.
+# Written out, so that the partial indexes over exactly these serve them.
+_ASKED = sa.text("intents.request_id <> ''")
 _OPEN = sa.text("intents.state IN ('recorded', 'performed', 'incident')")
 
 
@@ -61,7 +62,7 @@ class Intents:
 
     def of_request(self, scope: Scope, request_id: str) -> list[Intent]:
         """Those born of one request, oldest first."""
-        return self._where(scope, intents.c.request_id == request_id)
+        return self._where(scope, _ASKED, intents.c.request_id == request_id)
 
     def latest(self, scope: Scope, limit: int) -> list[Intent]:
         """The newest of all, newest first."""

@@ -180,6 +180,7 @@ class IntentRow(Row, table=True):
         _index("ix_intents_open", "state", where="state IN ('recorded', 'performed', 'incident')"),
         _index("ix_intents_class", "action_class", "created_at"),
         _index("ix_intents_created", "created_at"),
+        _index("ix_intents_request", "request_id", where="request_id <> ''"),
         _index("ix_intents_member", "set_uid", "ordinal", "created_at"),
     )
     id: str = text(key=True)

@@ -319,6 +319,24 @@ class LedgerLaws(StoreWords):
         assert [one.id for one in intents.of(EVERYONE, aset.uid, 1, limit=1)] == [stuck.id]
         assert [one.id for one in intents.latest(EVERYONE, 2)] == [new.id, stuck.id]
 
+    def test_only_intents_that_hurt_or_failed_to_launch_tell_something(self) -> None:
+        member = self.member(self.put())
+        quiet = self.intent(member)
+        refused = self.intent(member, state=IntentState.FAILED)
+        hurts = self.intent(member, Verb.REBOOT)
+        old = self.intent(member, Verb.REBOOT, created_at=later(-100))
+        self.write(*(Change("default", opens_intent=one) for one in (quiet, refused, hurts, old)))
+        found = self._store.intents.telling(EVERYONE, later(-99))
+        assert {one.id for one in found} == {refused.id, hurts.id}
+
+    def test_the_intents_of_one_request_are_found(self) -> None:
+        member = self.member(self.put())
+        mine = self.intent(member, request_id="request-1")
+        others = [self.intent(member), self.intent(member, request_id="request-2")]
+        self.write(*(Change("default", opens_intent=one) for one in (mine, *others)))
+        assert self._store.intents.of_request(EVERYONE, "request-1") == [mine]
+        assert self._store.intents.of_request(EVERYONE, "") == []
+
     def test_an_incarnation_is_read_back_with_the_offer_as_it_was(self) -> None:
         aset = self.put()
         launched = self.launch(self.member(aset))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from cloudmon.model.actions import IntentState
+from cloudmon.model.actions import IntentState, Verb
 from cloudmon.model.appliances import ApplianceState
 from cloudmon.model.changes import Change, IncarnationUpdate, IntentUpdate, Timer, TimerKind
 from cloudmon.model.findings import Finding
@@ -54,6 +54,7 @@ class TenancyLaws(StoreWords):
         "intents.open": lambda store, scope, _, __: store.intents.open(scope),
         "intents.incidents": lambda store, scope, _, __: store.intents.incidents(scope),
         "intents.recent": lambda store, scope, _, __: store.intents.recent(scope, later(-99)),
+        "intents.telling": lambda store, scope, _, __: store.intents.telling(scope, later(-99)),
         "intents.get": lambda store, scope, _, it: store.intents.get(scope, it.intent_id),
         "intents.of_request": lambda store, scope, _, it: store.intents.of_request(scope, it.request_id),
         "intents.of": lambda store, scope, aset, _: store.intents.of(scope, aset.uid),
@@ -126,7 +127,7 @@ class TenancyLaws(StoreWords):
         planted.finding = self.finding(tenant, subject=f"{aset.uid}/1")
         request = self.request(tenant)
         planted.request_id = request.id
-        stuck = self.intent(self.member(aset), state=IntentState.INCIDENT, request_id=request.id)
+        stuck = self.intent(self.member(aset), Verb.REBOOT, state=IntentState.INCIDENT, request_id=request.id)
         usage = self.confirm(launched).usage
         timer = Timer(aset.uid, 1, TimerKind.FAULT, START)
         more = Change(tenant, opens_intent=stuck, usage=usage, timers=(timer,), findings=(planted.finding,))
