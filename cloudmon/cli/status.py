@@ -12,6 +12,7 @@ from cloudmon.cli import output
 from cloudmon.cli.options import Config, Format, Output, Tenant
 from cloudmon.cli.output import Row
 from cloudmon.clock import Clock
+from cloudmon.errors import RequestRefused
 
 WATCH_S = 2.0
 
@@ -28,6 +29,8 @@ def status(
     """Show every appliance, how fresh that knowledge is, and what it waits for."""
     from cloudmon.cli import opening, watching
 
+    if watch and form is not Format.TABLE:
+        raise RequestRefused(f"--watch is for people; repeat `cloudmon status -o {form}` instead")
     with opening.opened(config, tenant) as at:
         named = opening.find(at.store, at.scope, target) if target is not None else None
 

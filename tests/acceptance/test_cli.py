@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -73,7 +74,7 @@ class Shop:
             [COMMAND, "run"], cwd=self.folder, env=self.environment, stderr=subprocess.PIPE, text=True
         )
         try:
-            wait_until(lambda: bool(self.json("monitors")) and self.json("monitors")[-1]["pid"] == process.pid)
+            wait_until(lambda: [row["pid"] for row in self.json("monitors")] == [process.pid])
             yield process
         finally:
             if process.poll() is None:
@@ -167,6 +168,30 @@ def test_a_reader_that_goes_away_is_no_traceback(shop: Shop) -> None:
             cwd=shop.folder, env=shop.environment, stdout=nobody, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert "Traceback" not in found.stderr
+
+
+def test_a_terminal_gets_a_table_as_wide_as_it_is(shop: Shop) -> None:
+    """And a status line while something is under way, on stderr, gone when it is done."""
+    screen, terminal = pty.openpty()
+    size = shop.environment | {"COLUMNS": "110", "TERM": "xterm", "NO_COLOR": "1"}
+    with subprocess.Popen(
+        [COMMAND, "plan"], cwd=shop.folder, env=size, stdin=terminal, stdout=terminal, stderr=terminal
+    ) as process:
+        os.close(terminal)
+        seen = b"".join(iter(lambda: _read(screen), b"")).decode()
+        assert process.wait(PATIENCE_S) == 2
+    os.close(screen)
+    assert "looking at the clouds" in seen
+    table = seen[seen.index("APPLIANCE") :].splitlines()
+    assert "create" in table[1]
+    assert max(len(line.rstrip()) for line in table) <= 110
+
+
+def _read(screen: int) -> bytes:
+    try:
+        return os.read(screen, 65_536)
+    except OSError:
+        return b""  # the other side is closed
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

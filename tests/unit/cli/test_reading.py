@@ -77,6 +77,7 @@ REFUSED = {
     ("usage", "--since", "yesterday"): (
         "--since 'yesterday' is neither a duration (90s, 15m, 2h, 30d) nor an instant (2027-01-31T18:00:00Z)"
     ),
+    ("status", "-w", "-o", "json"): "--watch is for people; repeat `cloudmon status -o json` instead",
     ("diff", "storefront", "--since", "1h", "--until", "2h"): (
         "--since 2026-11-01 12:00:00Z is not before 2026-11-01 11:00:00Z"
     ),
