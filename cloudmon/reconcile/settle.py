@@ -39,9 +39,13 @@ def settle(case: Case) -> Change | None:
     # Requested and retired appliances have no node; a retiring one's node is the matter of ``endings``.
     if rule is None:
         return None
-    # No view that can be believed: unknown is no fault by itself, and the row stays what it was.
-    if case.view is None or case.condition in (Condition.UNKNOWN, Condition.LEAVING):
+    # No view that can be believed: the row stays what it was.
+    if case.view is None or (case.condition is Condition.UNKNOWN and case.node is None):
         return None
+    # Seen in a state that says nothing: unknown is no fault by itself, and one that leaves is gone soon. A launch
+    # though must come to an end.
+    if case.condition in (Condition.UNKNOWN, Condition.LEAVING) and case.member.state is not ApplianceState.LAUNCHING:
+        return _seen_again(case)
     return rule(case)
 
 
@@ -86,7 +90,7 @@ def _running(case: Case) -> Change | None:
     # On its way somewhere without our asking; a fault only when it stays so.
     if case.over(TimerKind.FAULT, case.aset.spec.template.boot_timeout_s):
         return _fault(case, "its node is stuck on its way between two states")
-    return _begin(case, TimerKind.FAULT)
+    return _begin(case, TimerKind.FAULT) or _seen_again(case)
 
 
 def _off(case: Case) -> Change | None:
@@ -127,7 +131,8 @@ def _arrive(case: Case, state: ApplianceState, reason: str) -> Change:
     commanded = confirmed or state.value == member.wanted.value or member.state is ApplianceState.LAUNCHING
     cause = Cause.COMMANDED if commanded else case.cause()
     values: dict[str, object] = {"state": state, "since": case.now, "node_id": node.id, "location": node.location}
-    if state is ApplianceState.RUNNING:
+    if state is ApplianceState.RUNNING or confirmed:
+        # What was asked for has worked: failures count anew, and what comes after it need not wait.
         values |= {"attempts": 0, "retry_at": None}
     if not commanded and case.aset.spec.healing.power == "accept" and state is not ApplianceState.RUNNING:
         # Whoever stopped it is taken to have meant it.
@@ -275,7 +280,14 @@ def _begin(case: Case, kind: TimerKind) -> Change | None:
     """Start a timer unless it runs, or an action of ours explains what is seen."""
     if kind in case.timers or (kind is TimerKind.FAULT and case.intent is not None):
         return None
-    return Change(tenant=case.member.tenant, appliance=case.member.id, timers=(cases.timer(case, kind),))
+    seen = cases.clear(case, TimerKind.ABSENT) if kind is TimerKind.FAULT else ()
+    return Change(tenant=case.member.tenant, appliance=case.member.id, timers=(*seen, cases.timer(case, kind)))
+
+
+def _seen_again(case: Case) -> Change | None:
+    """A node that is there is not missing any more: should it end later, it did not end when it was missed first."""
+    cleared = cases.clear(case, TimerKind.ABSENT)
+    return Change(tenant=case.member.tenant, appliance=case.member.id, timers=cleared) if cleared else None
 
 
 def _confirmed(case: Case) -> bool:

@@ -1,0 +1,376 @@
+"""What one look changes in one appliance's row: each state of the row against each condition of its node."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pictures import ago, ahead, aset, case, control, intent, member, moment, node, timers_of, token, view
+
+from cloudmon.model.actions import IntentState, Verb
+from cloudmon.model.appliances import ApplianceState, Cause, IncarnationState, Power
+from cloudmon.model.changes import Change, FindingEnd, Timer, TimerClear, TimerKind
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.nodes import NodeState
+from cloudmon.model.sets import ControlKind, Healing
+from cloudmon.model.usage import Dimension, Mark
+from cloudmon.reconcile.picture import Condition
+from cloudmon.reconcile.settle import settle
+
+REQUESTED, LAUNCHING, RUNNING = ApplianceState.REQUESTED, ApplianceState.LAUNCHING, ApplianceState.RUNNING
+STOPPED, SUSPENDED, FAULTED = ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.FAULTED
+
+_NODE_OF = {
+    Condition.RUNS: NodeState.RUNNING,
+    Condition.CHANGES: NodeState.STOPPING,
+    Condition.OFF: NodeState.STOPPED,
+    Condition.FROZEN: NodeState.SUSPENDED,
+    Condition.BAD: NodeState.ERROR,
+    Condition.LEAVING: NodeState.TERMINATING,
+    Condition.UNKNOWN: NodeState.UNKNOWN,
+}
+
+
+def look(state: ApplianceState, condition: Condition, **other: Any) -> Change | None:
+    """Settle a member in ``state`` whose node is in ``condition``."""
+    found = node(state=_NODE_OF[condition]) if condition in _NODE_OF else condition
+    columns = {name: other.pop(name) for name in ("rung", "wanted", "attempts", "retry_at", "since") if name in other}
+    return settle(case(member(state, **columns), found, **other))
+
+
+def sentence(value: object) -> str | None:
+    return value.value if isinstance(value, ApplianceState | Condition) else "nothing" if value is None else None
+
+
+@pytest.mark.parametrize(
+    ("state", "condition", "becomes"),
+    [
+        (LAUNCHING, Condition.RUNS, RUNNING),
+        (LAUNCHING, Condition.OFF, STOPPED),
+        (LAUNCHING, Condition.FROZEN, SUSPENDED),
+        (LAUNCHING, Condition.BAD, FAULTED),
+        (LAUNCHING, Condition.GONE, REQUESTED),
+        (RUNNING, Condition.OFF, STOPPED),
+        (RUNNING, Condition.FROZEN, SUSPENDED),
+        (RUNNING, Condition.BAD, FAULTED),
+        (RUNNING, Condition.GONE, REQUESTED),
+        (STOPPED, Condition.RUNS, RUNNING),
+        (STOPPED, Condition.FROZEN, SUSPENDED),
+        (STOPPED, Condition.BAD, FAULTED),
+        (STOPPED, Condition.GONE, REQUESTED),
+        (SUSPENDED, Condition.RUNS, RUNNING),
+        (SUSPENDED, Condition.OFF, STOPPED),
+        (SUSPENDED, Condition.BAD, FAULTED),
+        (SUSPENDED, Condition.GONE, REQUESTED),
+        (FAULTED, Condition.RUNS, RUNNING),
+        (FAULTED, Condition.OFF, STOPPED),
+        (FAULTED, Condition.FROZEN, SUSPENDED),
+        (FAULTED, Condition.GONE, REQUESTED),
+    ],
+    ids=sentence,
+)
+def test_what_is_seen_becomes_the_row(state: ApplianceState, condition: Condition, becomes: ApplianceState) -> None:
+    """With its history, and only while the row is what it was."""
+    change = look(state, condition)
+    assert change is not None
+    assert change.member["state"] is becomes
+    assert change.expect is not None
+    assert (change.expect.state, change.expect.incarnation) == (state, 1)
+    assert change.history is not None
+    assert (change.history.previous, change.history.state) == (state, becomes)
+
+
+@pytest.mark.parametrize(
+    ("state", "condition"),
+    [
+        *((REQUESTED, condition) for condition in Condition),
+        *((ApplianceState.RETIRING, condition) for condition in Condition),
+        *((ApplianceState.RETIRED, condition) for condition in Condition),
+        (RUNNING, Condition.RUNS),
+        (STOPPED, Condition.OFF),
+        (SUSPENDED, Condition.FROZEN),
+        *((state, Condition.LEAVING) for state in (RUNNING, STOPPED, SUSPENDED, FAULTED)),
+        *((state, Condition.UNKNOWN) for state in (RUNNING, STOPPED, SUSPENDED, FAULTED)),
+        *((state, Condition.UNSEEN) for state in (STOPPED, SUSPENDED, FAULTED)),
+        *((state, Condition.CHANGES) for state in (STOPPED, SUSPENDED, FAULTED)),
+        (FAULTED, Condition.BAD),
+    ],
+    ids=sentence,
+)
+def test_nothing_changes_where_the_row_agrees_or_nothing_is_known(state: ApplianceState, condition: Condition) -> None:
+    assert look(state, condition) is None
+
+
+@pytest.mark.parametrize("state", ApplianceState, ids=sentence)
+def test_no_view_is_no_news(state: ApplianceState) -> None:
+    assert settle(case(member(state), Condition.UNKNOWN, view=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "kind"),
+    [(Condition.UNSEEN, TimerKind.ABSENT), (Condition.CHANGES, TimerKind.FAULT)],
+    ids=["missing", "on its way somewhere"],
+)
+def test_a_running_appliance_is_only_timed_at_first(condition: Condition, kind: TimerKind) -> None:
+    """Missing or on its way without our asking: since when is remembered, once, and nothing is decided."""
+    change = look(RUNNING, condition)
+    assert change is not None
+    assert [timer.kind for timer in change.timers] == [kind]
+    assert not change.member
+    assert look(RUNNING, condition, timers=timers_of(kind)) is None
+
+
+def test_a_missing_node_that_is_seen_again_was_not_gone_since() -> None:
+    """Whatever state it is seen in: its usage must not be ended in the past when it goes later."""
+    absent = timers_of(TimerKind.ABSENT, since=ago(900))
+    for condition in (Condition.RUNS, Condition.CHANGES, Condition.LEAVING, Condition.UNKNOWN):
+        change = look(RUNNING, condition, timers=absent)
+        assert change is not None, condition
+        assert TimerClear(member().set_uid, 1, TimerKind.ABSENT) in change.timers, condition
+
+
+def test_what_is_gone_ended_when_it_was_first_missed() -> None:
+    """However long the cloud took to deny it."""
+    change = look(RUNNING, Condition.GONE, timers=timers_of(TimerKind.ABSENT, since=ago(300)))
+    assert change is not None
+    assert {event.at for event in change.usage} == {ago(300)}
+    assert {event.mark for event in change.usage} == {Mark.ENDED}
+    assert change.incarnations[0].values["until"] == ago(300)
+
+
+def test_stuck_on_its_way_is_a_fault_after_the_time_a_boot_may_take() -> None:
+    late = timers_of(TimerKind.FAULT, since=ago(600))
+    change = look(RUNNING, Condition.CHANGES, timers=late)
+    assert change is not None
+    assert change.member["state"] is FAULTED
+    assert look(RUNNING, Condition.CHANGES, timers=timers_of(TimerKind.FAULT, since=ago(599))) is None
+
+
+def test_an_action_of_ours_explains_that_a_node_is_on_its_way() -> None:
+    assert look(RUNNING, Condition.CHANGES, intent=intent(Verb.REBOOT)) is None
+
+
+# --- launching ------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_sighting_confirms_a_launch_and_meters_from_the_clouds_word() -> None:
+    launch = intent(Verb.LAUNCH, IntentState.PERFORMED)
+    found = node(created_at=ago(20), public_addresses=("198.18.0.1",))
+    young = member(LAUNCHING, since=ago(30), node_id="", attempts=2, retry_at=ago(1))
+    change = settle(case(young, found, intent=launch))
+    assert change is not None
+    assert (change.member["attempts"], change.member["retry_at"]) == (0, None)
+    assert change.intents[0].state is IntentState.DONE
+    values = change.incarnations[0].values
+    assert (values["state"], values["since"]) == (IncarnationState.LIVE, ago(20))
+    assert values["public_addresses"] == ("198.18.0.1",)
+    assert [(e.dimension, e.mark, e.at) for e in change.usage] == [(Dimension.NODE_RUNNING, Mark.BEGAN, ago(20))]
+    assert change.usage[0].evidence["source"] == "cloud"
+
+
+@pytest.mark.parametrize(
+    "created_at",
+    [None, ago(86_400), ahead(60)],
+    ids=["the cloud does not say", "it says before the launch", "it says later than now"],
+)
+def test_a_first_sighting_counts_from_itself_where_the_clouds_word_cannot_be_true(
+    created_at: dt.datetime | None,
+) -> None:
+    change = settle(case(member(LAUNCHING, since=ago(30), node_id=""), node(created_at=created_at)))
+    assert change is not None
+    assert change.usage[0].at == moment().now
+    assert change.usage[0].evidence["source"] == "listing"
+
+
+def test_a_node_found_booting_is_metered_though_the_answer_to_its_launch_was_lost() -> None:
+    found = node("n-7", NodeState.PENDING, of=token(), created_at=ago(5))
+    change = settle(case(member(LAUNCHING, since=ago(10), node_id=""), found, intent=intent()))
+    assert change is not None
+    assert change.member == {"node_id": "n-7", "location": "here-1"}
+    assert [(e.mark, e.node_id, e.at) for e in change.usage] == [(Mark.BEGAN, "n-7", ago(5))]
+
+
+def test_a_node_first_seen_off_is_not_metered_as_running() -> None:
+    change = settle(case(member(LAUNCHING, since=ago(10), node_id=""), node(state=NodeState.STOPPED)))
+    assert change is not None
+    assert [event.dimension for event in change.usage] == [Dimension.NODE_STOPPED]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [Condition.CHANGES, Condition.UNSEEN, Condition.UNKNOWN, Condition.LEAVING],
+    ids=["booting", "never listed", "in a state with an unknown word", "leaving"],
+)
+def test_a_launch_that_never_runs_is_a_fault_in_the_end(condition: Condition) -> None:
+    """Its intent comes to an end; before the timeout nothing changes."""
+    launch = intent(Verb.LAUNCH, IntentState.PERFORMED)
+    assert look(LAUNCHING, condition, since=ago(599), intent=launch) is None
+    change = look(LAUNCHING, condition, since=ago(600), intent=launch)
+    assert change is not None
+    assert change.member["state"] is FAULTED
+    assert change.intents[0].state is IntentState.FAILED
+
+
+def test_a_young_node_that_the_cloud_denies_is_waited_for() -> None:
+    """It may only not know it yet; past the time in flight and the lag it is gone."""
+    assert look(LAUNCHING, Condition.GONE, since=ago(59)) is None
+    change = look(LAUNCHING, Condition.GONE, since=ago(60), intent=intent(Verb.LAUNCH, IntentState.PERFORMED))
+    assert change is not None
+    assert (change.member["state"], change.member["attempts"]) == (REQUESTED, 1)
+    assert change.member["retry_at"] == ahead(60)
+
+
+# --- what confirms what ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verb", "state", "before", "condition", "confirmed"),
+    [
+        (Verb.START, IntentState.PERFORMED, STOPPED, Condition.RUNS, True),
+        (Verb.START, IntentState.RECORDED, STOPPED, Condition.RUNS, True),
+        (Verb.RESUME, IntentState.PERFORMED, SUSPENDED, Condition.RUNS, True),
+        (Verb.STOP, IntentState.PERFORMED, RUNNING, Condition.OFF, True),
+        (Verb.STOP, IntentState.PERFORMED, RUNNING, Condition.FROZEN, False),
+        (Verb.SUSPEND, IntentState.PERFORMED, RUNNING, Condition.FROZEN, True),
+        (Verb.SUSPEND, IntentState.PERFORMED, RUNNING, Condition.OFF, True),
+        (Verb.REBOOT, IntentState.PERFORMED, FAULTED, Condition.RUNS, True),
+        (Verb.REBOOT, IntentState.RECORDED, FAULTED, Condition.RUNS, False),
+        (Verb.REBOOT, IntentState.PERFORMED, RUNNING, Condition.RUNS, True),
+        (Verb.ADOPT, IntentState.PERFORMED, LAUNCHING, Condition.RUNS, True),
+        (Verb.ADOPT, IntentState.RECORDED, LAUNCHING, Condition.RUNS, False),
+        (Verb.REBOOT, IntentState.PERFORMED, RUNNING, Condition.OFF, False),
+    ],
+    ids=lambda value: value.value if hasattr(value, "value") else "confirms" if value else "does not",
+)
+def test_an_effect_that_is_seen_ends_its_intent(
+    verb: Verb, state: IntentState, before: ApplianceState, condition: Condition, confirmed: bool
+) -> None:
+    change = look(before, condition, intent=intent(verb, state))
+    ends = [update.state for update in change.intents] if change is not None else []
+    assert ends == ([IntentState.DONE] if confirmed else [])
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "condition"),
+    [(Verb.STOP, FAULTED, Condition.OFF), (Verb.SUSPEND, RUNNING, Condition.FROZEN)],
+    ids=["the stop of a stop-start", "a suspension"],
+)
+def test_what_comes_after_a_confirmed_action_need_not_wait(
+    verb: Verb, before: ApplianceState, condition: Condition
+) -> None:
+    """A machine stopped for a stop-start is started at once, not after the time the rung had to show its effect."""
+    change = look(
+        before, condition, intent=intent(verb, IntentState.PERFORMED), rung=2, attempts=3, retry_at=ahead(300)
+    )
+    assert change is not None
+    assert (change.member["attempts"], change.member["retry_at"]) == (0, None)
+    assert "rung" not in change.member
+
+
+def test_what_nobody_asked_for_leaves_the_pause_after_failures_in_force() -> None:
+    change = look(RUNNING, Condition.OFF, attempts=3, retry_at=ahead(300))
+    assert change is not None
+    assert not {"attempts", "retry_at"} & set(change.member)
+
+
+# --- causes, wishes, metering -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("other", "cause"),
+    [
+        ({}, Cause.FAULT),
+        ({"view": view(node(), after_gap=True)}, Cause.CLOUD_OUTAGE),
+        ({"aset": aset(controls=(control(ControlKind.MAINTENANCE),))}, Cause.MAINTENANCE),
+        ({"intent": intent(Verb.STOP, IntentState.PERFORMED)}, Cause.COMMANDED),
+        ({"wanted": Power.STOPPED}, Cause.COMMANDED),
+    ],
+    ids=["nothing explains it", "the cloud was away", "in maintenance", "we asked for it", "it is wanted so"],
+)
+def test_a_stop_has_its_cause(other: dict[str, Any], cause: Cause) -> None:
+    change = look(RUNNING, Condition.OFF, **other)
+    assert change is not None
+    assert change.history is not None
+    assert change.history.cause is cause
+
+
+def test_a_stop_by_somebody_elses_hand_is_taken_as_a_wish_only_where_the_policy_says_so() -> None:
+    keep, accept = aset(), aset(healing=Healing(power="accept"))
+    kept, accepted = look(RUNNING, Condition.OFF, aset=keep), look(RUNNING, Condition.OFF, aset=accept)
+    assert kept is not None
+    assert accepted is not None
+    assert "wanted" not in kept.member
+    assert accepted.member["wanted"] is Power.STOPPED
+
+
+def test_our_own_stop_is_never_taken_for_somebodys_wish() -> None:
+    change = look(FAULTED, Condition.OFF, aset=aset(healing=Healing(power="accept")), intent=intent(Verb.STOP))
+    assert change is not None
+    assert "wanted" not in change.member
+
+
+@pytest.mark.parametrize(
+    ("before", "condition", "ends", "begins"),
+    [
+        (RUNNING, Condition.OFF, Dimension.NODE_RUNNING, Dimension.NODE_STOPPED),
+        (STOPPED, Condition.RUNS, Dimension.NODE_STOPPED, Dimension.NODE_RUNNING),
+        (STOPPED, Condition.BAD, Dimension.NODE_STOPPED, Dimension.NODE_RUNNING),
+        (FAULTED, Condition.OFF, Dimension.NODE_RUNNING, Dimension.NODE_STOPPED),
+    ],
+    ids=["stopped", "started", "off and failed", "failed and off"],
+)
+def test_one_dimension_ends_where_the_other_begins(
+    before: ApplianceState, condition: Condition, ends: Dimension, begins: Dimension
+) -> None:
+    """At the instant of the listing, not of the tick: no second twice, none lost."""
+    early = replace(view(node(state=_NODE_OF[condition])), observed_at=ago(3))
+    change = look(before, condition, view=early)
+    assert change is not None
+    assert [(e.dimension, e.mark, e.at) for e in change.usage] == [
+        (ends, Mark.ENDED, ago(3)),
+        (begins, Mark.BEGAN, ago(3)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "condition"),
+    [(STOPPED, Condition.FROZEN), (FAULTED, Condition.RUNS), (RUNNING, Condition.BAD)],
+    ids=["from off to frozen", "well again", "failed"],
+)
+def test_no_usage_where_the_dimension_stays(before: ApplianceState, condition: Condition) -> None:
+    change = look(before, condition)
+    assert change is not None
+    assert change.usage == ()
+
+
+def test_a_fault_is_a_finding_until_it_runs_again() -> None:
+    fault, well = look(RUNNING, Condition.BAD), look(FAULTED, Condition.RUNS)
+    assert fault is not None
+    assert well is not None
+    assert [found.kind for found in fault.findings if isinstance(found, Finding)] == [FindingKind.FAULT]
+    assert {found.kind for found in well.findings if isinstance(found, FindingEnd)} == {
+        FindingKind.FAULT,
+        FindingKind.INCIDENT,
+    }
+
+
+# --- steadiness -------------------------------------------------------------------------------------------------------
+
+
+def test_after_a_rung_it_must_run_for_a_while_before_the_ladder_starts_anew() -> None:
+    began = look(RUNNING, Condition.RUNS, rung=1)
+    assert began is not None
+    assert [timer.kind for timer in began.timers if isinstance(timer, Timer)] == [TimerKind.STEADY]
+    young = timers_of(TimerKind.STEADY, since=ago(1_799))
+    assert look(RUNNING, Condition.RUNS, rung=1, timers=young) is None
+    steady = look(RUNNING, Condition.RUNS, rung=1, timers=timers_of(TimerKind.STEADY, since=ago(1_800)))
+    assert steady is not None
+    assert steady.member == {"rung": 0, "attempts": 0}
+
+
+def test_a_fault_in_between_starts_the_steady_time_again() -> None:
+    change = look(RUNNING, Condition.BAD, rung=1, timers=timers_of(TimerKind.STEADY, since=ago(1_000)))
+    assert change is not None
+    assert TimerClear(member().set_uid, 1, TimerKind.STEADY) in change.timers
