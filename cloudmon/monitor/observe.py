@@ -7,6 +7,7 @@ an absence a fact.
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class Observer:
         self._seen_before[cloud] = view.healthy
         if not after_gap:
             return view
-        return CloudView(**{name: getattr(view, name) for name in CloudView.__slots__} | {"after_gap": True})
+        return dataclasses.replace(view, after_gap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +93,27 @@ class _Look:
         listing = provider.list_nodes()
         faultpoints.reached("observe.after-listing")
         nodes = {node.id: node for node in listing.nodes}
-        view = self._view(listing.started_at, nodes, frozenset(), provider)
-        denied = set()
+        view = self._view(listing.started_at, nodes, provider)
+        denied, lacked = set(), set()
         for node_id in list(self.absent(self.cloud, view))[: self.verify]:
             found = _ask(provider, node_id)
             if found is None:
                 continue
             if isinstance(found, Node):
                 nodes[found.id] = found
+                lacked.add(node_id)
             else:
                 denied.add(node_id)
-        return self._view(listing.started_at, nodes, frozenset(denied), provider) if denied else view
+        if not denied and not lacked:
+            return view
+        return dataclasses.replace(view, denied=frozenset(denied), lacked=frozenset(lacked))
 
-    def _view(self, at: dt.datetime, nodes: dict[str, Node], denied: frozenset[str], provider: Provider) -> CloudView:
+    def _view(self, at: dt.datetime, nodes: dict[str, Node], provider: Provider) -> CloudView:
         return CloudView(
             cloud=self.cloud,
             healthy=True,
             observed_at=at,
             nodes=nodes,
-            denied=denied,
             lag_s=self.facts.listing_lag_s,
             call_timeout_s=self.facts.call_timeout_s,
             verbs=abilities(provider),

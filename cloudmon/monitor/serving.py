@@ -41,6 +41,7 @@ class Serving:
         self._ended: Exception | None = None
         self._away_since: dt.datetime | None = None
         self._away = ""
+        self._noted: frozenset[str] = frozenset()
         self._started_at = service.clock.now()
 
     def run(self, stop: threading.Event) -> None:
@@ -103,7 +104,10 @@ class Serving:
             return
         self._note_away(report.store_away)
         for note in report.notes:
-            _log.info("noted", note=note)
+            # Said once, not every few seconds for as long as it holds.
+            if note not in self._noted:
+                _log.warning("noted", note=note)
+        self._noted = frozenset(report.notes)
         if report.performed or report.failed:
             _log.info("acted", performed=report.performed, failed=report.failed)
         if not report.store_away:

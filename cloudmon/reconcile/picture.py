@@ -64,6 +64,8 @@ class CloudView:
     """By node id: the listing and what was found by asking one by one. Unhealthy: empty."""
     denied: frozenset[str] = frozenset()
     """Ids missing from the listing that the cloud denied when asked for them one by one."""
+    lacked: frozenset[str] = frozenset()
+    """Ids that the listing lacked although the cloud showed them when asked one by one."""
     reason: str = ""
     """Why it is not healthy."""
     suspicious: str = ""

@@ -209,6 +209,8 @@ def _doubt(view: CloudView, index: Index, moment: Moment) -> tuple[CloudView, Ch
     if view.healthy:
         known = [m for m in index.by_cloud[view.cloud] if m.state in _SIGHTED and m.node_id]
         lost = len(missing(view, known))
+        # A listing that lacked what is there lacked it, even where asking one by one made up for that.
+        lost += sum(1 for m in known if m.node_id in view.lacked) if view.lacked else 0
         limits = moment.limits
         vanished = lost >= limits.vanish_min and lost >= limits.vanish_fraction * len(known)
         if vanished:
