@@ -18,7 +18,7 @@ from cloudmon.model.tenants import Scope
 from cloudmon.reconcile import requests as asking
 from cloudmon.reconcile.picture import Estate
 from cloudmon.reconcile.requests import Answer
-from cloudmon.store import Ownership, Store
+from cloudmon.store import Ownership, SetMove, Store
 
 Admit = Callable[[str, Sequence[SetSpec], bool, dt.datetime], str]
 """Author, specs, confirmed, now -> what is held back ('' when nothing is)."""
@@ -74,7 +74,7 @@ class Desk:
         return Answer(RequestState.ACCEPTED)
 
     def move(self, request: Request, answer: Answer, now: dt.datetime) -> None:
-        """Write an answer: what it lays upon the set first, its own state last, so that a kill between repeats it."""
+        """Write an answer: controls first, where a repetition does no harm; all else with the request's own state."""
         aset, _ = self.target(request)
         entry = LogEntry(
             aset.uid if aset is not None else "estate", now, f"request.{answer.state}", request.id,
@@ -90,10 +90,12 @@ class Desk:
             self.store.controls.release(
                 self.owner, aset.uid, ordinal, answer.release, now, by=request.author, reason=request.reason
             )
+        moved = None
         if aset is not None and answer.set_values is not None:
+            # With the request's own state: an extension by so many days, were it repeated, would count twice.
             said = {"by": request.author, "reason": request.reason}
             log = LogEntry(aset.uid, now, answer.log_kind, aset.name, {**said, "outcome": answer.outcome})
-            self.store.sets.update(self.owner, aset.uid, now=now, log=log, **answer.set_values)
+            moved = SetMove(aset.uid, answer.set_values, log)
         self.store.requests.move(
             self.owner,
             request.id,
@@ -103,6 +105,7 @@ class Desk:
             outcome=answer.outcome,
             log=entry,
             changes=answer.changes,
+            aset=moved,
         )
 
     def follow(self, estate: Estate, asked: Mapping[str, Sequence[Intent]], now: dt.datetime) -> None:

@@ -7,7 +7,8 @@ from cloudmon.store.actionlog import LoggedEntry
 from cloudmon.store.locks import Lock
 from cloudmon.store.monitors import MonitorRow
 from cloudmon.store.owned import Ownership
+from cloudmon.store.requests import SetMove
 from cloudmon.store.store import Store, open_store
 from cloudmon.store.verification import Break, BreakKind
 
-__all__ = ["Break", "BreakKind", "Lock", "LoggedEntry", "MonitorRow", "Ownership", "Store", "open_store"]
+__all__ = ["Break", "BreakKind", "Lock", "LoggedEntry", "MonitorRow", "Ownership", "SetMove", "Store", "open_store"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,6 +15,7 @@ from cloudmon.model.changes import Change
 from cloudmon.model.requests import Request, RequestState
 from cloudmon.model.tenants import Scope
 from cloudmon.store import ledger
+from cloudmon.store import sets as set_rows
 from cloudmon.store.database import Database
 from cloudmon.store.owned import Owned, Ownership, Writing
 from cloudmon.store.scoping import covered
@@ -30,6 +31,15 @@ _OPEN = sa.text("requests.state IN ('pending', 'accepted')")
 
 class _NotMoved(Exception):  # no error: it only takes the transaction back
     """Takes the transaction back."""
+
+
+class SetMove(NamedTuple):
+    """What a request's move changes in a set."""
+
+    uid: str
+    values: Mapping[str, object]
+    """As :meth:`cloudmon.store.sets.Sets.update` takes them."""
+    log: LogEntry | None
 
 
 class Requests:
@@ -78,10 +88,12 @@ class Requests:
         outcome: str = "",
         log: LogEntry | None = None,
         changes: Sequence[Change] = (),
+        aset: SetMove | None = None,
     ) -> bool:
         """Move a request that is in ``expected`` to ``state``, with everything that belongs to the move.
 
-        All or nothing: False, and nothing written, when it is not in ``expected`` or one of ``changes`` does not hold.
+        All or nothing: False, and nothing written, when it is not in ``expected``, one of ``changes`` does not hold,
+        or the set is retired.
         """
 
         def work(writing: Writing) -> bool:
@@ -92,6 +104,8 @@ class Requests:
             statement = sa.update(requests).where(row.id == request_id, row.state == expected).values(**values)
             tenant = writing.connection.execute(statement.returning(row.tenant)).scalar_one_or_none()
             if tenant is None or not all(ledger.apply(writing, changes, now=now)):
+                raise _NotMoved
+            if aset is not None and not set_rows.apply_update(writing, *aset):
                 raise _NotMoved
             writing.log(tenant, log)
             return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -189,19 +189,24 @@ class Sets:
 
         ``values``: lease_end, retiring_since, retired_reason, retired_at, warned_s.
         """
-        unknown = set(values) - UPDATABLE
-        if unknown or not values:
-            raise StoreError(f"a set has no column {', '.join(sorted(unknown))!r} that can be updated")
 
         def work(writing: Writing) -> bool:
-            statement = sa.update(sets).where(sets.c.uid == uid, sets.c.retired_at.is_(None)).values(**values)
-            found = writing.connection.execute(statement.returning(sets.c.tenant)).scalar_one_or_none()
-            if found is None:
-                return False
-            writing.log(found, log)
-            return True
+            return apply_update(writing, uid, values, log)
 
         return self._owned.write(owner, work)
+
+
+def apply_update(writing: Writing, uid: str, values: Mapping[str, object], log: LogEntry | None) -> bool:
+    """Inside a transaction: what :meth:`Sets.update` promises."""
+    unknown = set(values) - UPDATABLE
+    if unknown or not values:
+        raise StoreError(f"a set has no column {', '.join(sorted(unknown))!r} that can be updated")
+    statement = sa.update(sets).where(sets.c.uid == uid, sets.c.retired_at.is_(None)).values(**values)
+    found = writing.connection.execute(statement.returning(sets.c.tenant)).scalar_one_or_none()
+    if found is None:
+        return False
+    writing.log(found, log)
+    return True
 
 
 def _advance(writing: Writing, uid: str, spec: SetSpec, author: str) -> Any:

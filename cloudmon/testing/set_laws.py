@@ -16,6 +16,7 @@ from cloudmon.model.offers import Choice, Offer, Price
 from cloudmon.model.requests import RequestState
 from cloudmon.model.sets import ApplianceSet, Control, ControlKind, Healing, Lease, Needs, SetSpec, Template
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.store import SetMove
 from cloudmon.testing.store_words import START, StoreWords, later
 
 RICH = SetSpec(
@@ -232,6 +233,34 @@ class SetLaws(StoreWords):
         assert move(self._owner, request.id, pending, accepted, now=START, log=entry, changes=[launch]) is True
         assert self._store.intents.open(EVERYONE) == [launch.opens_intent]
         assert "request.accepted" in [one.kind for one in self._store.log.entries(EVERYONE, aset.uid)]
+
+    def test_a_request_moves_with_what_it_changes_in_its_set_or_not_at_all(self) -> None:
+        aset = self.put()
+        request = self.request()
+        self._store.requests.add(request)
+        pending, done = RequestState.PENDING, RequestState.DONE
+        move = self._store.requests.move
+        longer = SetMove(
+            aset.uid, {"lease_end": later(9_000)}, LogEntry(aset.uid, START, "lease.extended", aset.name, {})
+        )
+        assert move(self._owner, request.id, RequestState.ACCEPTED, done, now=START, aset=longer) is False
+        assert self._store.sets.active(EVERYONE)[0].lease_end == aset.lease_end
+        assert move(self._owner, request.id, pending, done, now=START, aset=longer) is True
+        assert self._store.sets.active(EVERYONE)[0].lease_end == later(9_000)
+        assert "lease.extended" in [one.kind for one in self._store.log.entries(EVERYONE, aset.uid)]
+
+    def test_a_request_does_not_move_when_its_set_is_retired(self) -> None:
+        aset = self.put()
+        request = self.request()
+        self._store.requests.add(request)
+        self._retire(aset)
+        before = self.everything()
+        longer = SetMove(aset.uid, {"lease_end": later(9_000)}, None)
+        found = self._store.requests.move(
+            self._owner, request.id, RequestState.PENDING, RequestState.DONE, now=START, aset=longer
+        )
+        assert found is False
+        assert self.everything() == before
 
     # --- offers and rankings --------------------------------------------------------------------------------------
 
