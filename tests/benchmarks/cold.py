@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,14 @@ REPEATS = 11
 
 
 def figures(folder: Path, *, repeats: int = REPEATS) -> Iterator[Figure]:
-    """How much longer ``cloudmon --help`` takes than a Python that does nothing, in turns."""
+    """What this machine can do now, and how much longer ``cloudmon --help`` takes than a Python that does nothing."""
+    loops = [children.cost([sys.executable, "-c", "for _ in range(20_000_000): pass"]).cpu_s for _ in range(repeats)]
+    yield Figure(
+        "this machine now: a loop of 20,000,000 rounds, processor time",
+        median(loops),
+        "s",
+        beside=f"{spread(loops, 's')}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors",
+    )
     helps, passes = [], []
     for _ in range(repeats):
         passes.append(children.cost([sys.executable, "-c", "pass"]).wall_s)

@@ -19,7 +19,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("name", "figures"),
     [
-        pytest.param("cold", 1, id="cold"),
+        pytest.param("cold", 2, id="cold"),
         pytest.param("run", 3, id="run"),
         pytest.param("launch", 1, id="launch"),
         pytest.param("ec2", 4, id="ec2"),
