@@ -7,7 +7,7 @@ intents. A person's request is not held by budgets, but it counts in them.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cloudmon.model.actions import ActionClass, Intent, Origin, Verb
 from cloudmon.model.changes import Budget
@@ -21,19 +21,22 @@ def longest_window_s(limits: limit.Limits) -> int:
     return max(limits.disruptive.window_s, limits.destructive.window_s, limits.retirement.window_s)
 
 
-def judge(steps: Iterable[Step], recent: Sequence[Intent], moment: Moment) -> tuple[list[Step], list[Held]]:
+def judge(
+    steps: Iterable[Step], recent: Sequence[Intent], moment: Moment, doubted: Mapping[str, str]
+) -> tuple[list[Step], list[Held]]:
     """Split steps into those that pass and those that are held.
 
     Arguments:
         steps: what was decided, in the order of deciding.
         recent: intents created within the longest window, whatever became of them.
         moment: now, the limits, and what people confirmed.
+        doubted: clouds whose listing is doubted, and why.
     """
     spent = _Spent(recent, moment)
     passed: list[Step] = []
     held: list[Held] = []
     for step in steps:
-        reason = "" if step.again else _held(step, spent, moment)
+        reason = "" if step.again else _held(step, spent, moment, doubted)
         if reason:
             held.append(Held(step, reason))
         else:
@@ -43,12 +46,15 @@ def judge(steps: Iterable[Step], recent: Sequence[Intent], moment: Moment) -> tu
     return passed, held
 
 
-def _held(step: Step, spent: _Spent, moment: Moment) -> str:
+def _held(step: Step, spent: _Spent, moment: Moment, doubted: Mapping[str, str]) -> str:
     intent = step.intent
     destroys = intent.action_class is ActionClass.DESTRUCTIVE
     # A monitor that has just opened its eyes, or whose clock has just jumped, destroys nothing because of what it saw.
     if destroys and intent.origin is Origin.OBSERVATION and moment.first_tick and moment.limits.first_tick_hold:
         return "the first tick after a start or a jump of the clock destroys nothing because of what it sees"
+    # A listing that lacks what it should show is no reason to destroy what it does show.
+    if destroys and intent.origin is Origin.OBSERVATION and intent.cloud in doubted:
+        return f"the view of its cloud is doubted: {doubted[intent.cloud]}"
     if intent.origin is Origin.REQUEST:
         return ""
     return spent.exhausted(intent)

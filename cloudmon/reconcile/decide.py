@@ -25,6 +25,8 @@ _NODE_STATES = frozenset(
     {ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.FAULTED}
 )
 
+_UNLISTED = "its node is not in the cloud's listing"
+
 
 def decide(case: Case, market: Market, request: Request | None, *, open_incarnations: bool) -> Decision:
     """What is due for one appliance.
@@ -42,9 +44,17 @@ def decide(case: Case, market: Market, request: Request | None, *, open_incarnat
         return _retired(case)
     if aset.retiring_since is not None or surplus or member.state is ApplianceState.RETIRING:
         why = aset.retired_reason if aset.retiring_since is not None else "the set was made smaller"
-        return _retire(case, why)
+        return _retire(case, why, open_incarnations=open_incarnations)
+    # Wanted again before its retirement had come to its end.
+    if member.state is ApplianceState.RETIRED:
+        return _wanted_again(case)
+    # The node before it is on its way out, and ``endings`` sees to that: it is given time to leave its place.
+    if case.intent is not None and case.intent.verb is Verb.TERMINATE:
+        due = case.intent.created_at + cases.seconds(aset.spec.healing.verify_s)
+        if now < due:
+            return Waiting(case.subject, "waits for the end of its former node", due)
     # An action is under way: try it again, give it up, or let it be.
-    if case.intent is not None:
+    elif case.intent is not None:
         return _pursue(case, market)
     # Somebody asked for this appliance by name, and it is its turn.
     if request is not None:
@@ -90,7 +100,7 @@ def _paused(case: Case) -> Waiting | None:
 # --- the end ----------------------------------------------------------------------------------------------------
 
 
-def _retire(case: Case, why: str) -> Decision:
+def _retire(case: Case, why: str, *, open_incarnations: bool) -> Decision:
     member = case.member
     if member.state is ApplianceState.RETIRED:
         return None
@@ -101,7 +111,7 @@ def _retire(case: Case, why: str) -> Decision:
             protect.until,
         )  # fmt: skip
     # What is ending already is pursued by ``endings``.
-    if member.state is ApplianceState.RETIRING:
+    if member.state is ApplianceState.RETIRING or (member.state is ApplianceState.REQUESTED and open_incarnations):
         return Waiting(case.subject, "waits until the cloud shows no node of it", None)
     # It never had a node, or lost it.
     if member.state is ApplianceState.REQUESTED:
@@ -122,6 +132,22 @@ def _retired(case: Case) -> Change:
         findings=(FindingEnd(FindingKind.FAULT, case.subject), FindingEnd(FindingKind.INCIDENT, case.subject)),
         log=(cases.log(case, "appliance.retired", f"{member.ordinal}"),),
     )
+
+
+def _wanted_again(case: Case) -> Change:
+    """The set grew again while this one was on its way out: it begins anew, its incarnations go on counting."""
+    member, reason = case.member, "is wanted again"
+    return Change(
+        tenant=member.tenant,
+        appliance=member.id,
+        expect=cases.expect(member),
+        member={
+            "state": ApplianceState.REQUESTED, "since": case.now, "wanted": Power.RUNNING, "node_id": "", "rung": 0,
+            "attempts": 0, "retry_at": None,
+        },
+        history=cases.history(case, ApplianceState.REQUESTED, Cause.COMMANDED, reason),
+        log=(cases.log(case, "appliance.wanted", f"{member.ordinal}", reason=reason),),
+    )  # fmt: skip
 
 
 def end(  # one thing each, named by the caller
@@ -182,6 +208,10 @@ def _pursue(case: Case, market: Market) -> Decision:
     # Writing tags twice does no harm.
     if intent.verb is Verb.ADOPT and intent.state is IntentState.RECORDED:
         return launch.once_more(case, None)
+    # The cloud only asked for patience: it is certain that nothing was done.
+    throttled = intent.state is IntentState.RECORDED and intent.error.startswith("RateLimited:")
+    if throttled and intent.attempts < healing.max_attempts:
+        return launch.once_more(case, None)
     # Whether it was performed nobody knows, or it showed no effect: give it up and look at the appliance anew.
     reason = (
         "accepted, but showed no effect"
@@ -241,7 +271,8 @@ def _power_up(case: Case) -> Decision:
     if member.attempts >= healing.max_attempts:
         return _stuck(case, f"{member.attempts} tries to have it running failed")
     # Starting does not help: as good as faulted.
-    if member.attempts >= 2 and "replace" in healing.ladder and not case.control(ControlKind.PROTECT):
+    hopeless = member.attempts >= 2 and "replace" in healing.ladder and not case.control(ControlKind.PROTECT)
+    if hopeless and case.node is not None:
         return end(case, ApplianceState.REQUESTED, "does not start again", Origin.OBSERVATION, ActionClass.DESTRUCTIVE)
     verb = Verb.RESUME if member.state is ApplianceState.SUSPENDED else Verb.START
     return _step(case, verb, Origin.WANTED, f"is wanted running and was found {member.state}")
@@ -272,6 +303,9 @@ def _heal(case: Case) -> Decision:
         return _step(case, Verb.STOP, Origin.OBSERVATION, why, climbs=True)
     if case.control(ControlKind.PROTECT):
         return Waiting(case.subject, "is protected and is not replaced", None)
+    # Neither shown nor denied by its cloud: that it failed once is no proof of anything now.
+    if case.node is None:
+        return Waiting(case.subject, _UNLISTED, None)
     return end(case, ApplianceState.REQUESTED, why, Origin.OBSERVATION, ActionClass.DESTRUCTIVE)
 
 
@@ -301,8 +335,12 @@ def _step(  # noqa: PLR0913  # one thing each, named by the caller
     """A step that leaves the row's state to what will be seen."""
     member, healing = case.member, case.aset.spec.healing
     # The node is not to be seen in this listing: an order to it would say nothing.
-    if case.condition in (Condition.UNSEEN, Condition.UNKNOWN) and not climbs:
-        return Waiting(case.subject, "its node is not in the cloud's listing", None)
+    if case.node is None:
+        return Waiting(case.subject, _UNLISTED, None)
+    if case.condition is Condition.LEAVING:
+        return Waiting(case.subject, "its node is on its way out", None)
+    if case.condition is Condition.UNKNOWN and not climbs:
+        return Waiting(case.subject, f"its cloud says {case.node.word!r} of its node, which says nothing", None)
     evidence = {"fallback_of": fallback} if fallback else None
     intent = cases.new_intent(case, verb, origin=origin, reason=why, request_id=request_id, evidence=evidence)
     values: dict[str, object] = {}

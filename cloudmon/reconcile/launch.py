@@ -32,6 +32,10 @@ class Market:
     by_key: Mapping[str, Offer] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
     """Launches decided in this tick, by offer key: an offer with a capacity is not asked for more."""
+    recent: Sequence[Intent] = ()
+    """Launches that failed lately, among others."""
+    reopening: dict[str, dt.datetime | None] = field(default_factory=dict)
+    """What was found out about sets that have to wait, by set uid."""
     room: int = 1_000
     """Launches that this tick may still decide; the next tick decides about the rest anew."""
 
@@ -68,6 +72,19 @@ def excluded(recent: Iterable[Intent], set_uid: str, since: dt.datetime) -> dict
     return found
 
 
+def reopens_at(market: Market, set_uid: str, hold_s: float, now: dt.datetime) -> dt.datetime | None:
+    """When the first offer that a set may not take now may be tried again; None when none is barred."""
+    if set_uid not in market.reopening:
+        hold = dt.timedelta(seconds=hold_s)
+        failed = (
+            intent.created_at + hold
+            for intent in market.recent
+            if intent.verb is Verb.LAUNCH and intent.state is IntentState.FAILED and intent.appliance.set_uid == set_uid
+        )
+        market.reopening[set_uid] = min((instant for instant in failed if instant > now), default=None)
+    return market.reopening[set_uid]
+
+
 def launch(case: Case, market: Market) -> Step | Waiting:
     """The next incarnation, on the best offer that is left."""
     member, aset, moment = case.member, case.aset, case.moment
@@ -77,7 +94,8 @@ def launch(case: Case, market: Market) -> Step | Waiting:
     if offer is None:
         choices = market.rankings.get(member.set_uid, ())
         why = choices[0].reason if choices else "no offers are known"
-        return Waiting(case.subject, f"no offer fits: {why}", None)
+        again = reopens_at(market, member.set_uid, aset.spec.healing.backoff_max_s, moment.now)
+        return Waiting(case.subject, f"no offer fits: {why}", again)
     number = member.incarnation + 1
     token = str(Token(market.estate, member.set_uid, member.ordinal, number))
     image = aset.spec.template.images.get(offer.cloud) or aset.spec.template.images.get("*", "")

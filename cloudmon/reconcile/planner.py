@@ -132,22 +132,25 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
     found = Plan(rankings={uid: tuple(choices) for uid, choices in rankings.items()})
     found.notes.extend(_note(view) for view in views.values() if view.suspicious or not view.healthy)
     _find_turns(estate, index, asked)
-    market = Market(estate.estate, rankings, {offer.key: offer for offer in estate.offers} | _offers_of(estate))
+    known = {offer.key: offer for offer in estate.offers} | _offers_of(estate)
+    market = Market(estate.estate, rankings, known, recent=estate.recent)
     turn = _Round(estate, views, index, moment, found, [])
     _members(turn, market)
     _endings(turn)
     named = {stray.subject: stray for stray in (sweep.classify(node, cloud, estate) for cloud, node in strays)}
     _strays(turn, named)
+    unfinished = {row.set_uid for row in estate.incarnations}
     for aset in estate.sets.values():
         update = leases.review(
             aset,
             {m.state for m in index.by_set[aset.uid]},
-            open_incarnations=any(row.set_uid == aset.uid for row in estate.incarnations),
+            open_incarnations=aset.uid in unfinished,
             now=moment.now,
         )
         if update is not None:
             found.set_updates.append(update)
-    found.steps, held = breakers.judge(turn.decided, estate.recent, moment)
+    doubted = {view.cloud: view.suspicious for view in views.values() if view.suspicious}
+    found.steps, held = breakers.judge(turn.decided, estate.recent, moment, doubted)
     found.held.extend(held)
     return found
 
@@ -172,7 +175,10 @@ def facts(estate: Estate, views: Mapping[str, CloudView], moment: Moment) -> lis
 
 
 def index_of(estate: Estate) -> Index:
-    index = Index(intents=by_appliance(estate.intents))
+    # The end of a stray is the sweep's, though the stray carries an appliance's token.
+    strays = {f.subject for f in estate.findings if f.kind in (FindingKind.ORPHAN, FindingKind.DUPLICATE)}
+    own = [i for i in estate.intents if not strays or f"node:{i.cloud}:{i.node_id}" not in strays]
+    index = Index(intents=by_appliance(own))
     by_cloud, by_set = index.by_cloud, index.by_set
     for member in estate.members:
         by_cloud[member.cloud].append(member)
@@ -249,11 +255,12 @@ def _suspicion(view: CloudView, suspicious: str, index: Index, moment: Moment) -
 
 
 def _find_turns(estate: Estate, index: Index, asked: Mapping[str, Sequence[Intent]]) -> None:
-    for request in estate.requests:
-        if request.verb not in requests.ROLLING:
-            continue
-        name, _ = requests.split(request.target)
-        aset = next((s for s in estate.sets.values() if s.name == name and s.tenant == request.tenant), None)
+    rolling = [request for request in estate.requests if request.verb in requests.ROLLING]
+    if not rolling:
+        return
+    named = {(aset.tenant, aset.name): aset for aset in estate.sets.values()}
+    for request in rolling:
+        aset = named.get((request.tenant, requests.split(request.target)[0]))
         if aset is None:
             continue
         for ordinal in requests.turns(request, aset, index.by_set[aset.uid], asked.get(request.id, ())):

@@ -203,7 +203,8 @@ def progress(request: Request, members: Sequence[Member], intents: Iterable[Inte
     if request.verb in POWER:
         return _power_progress(request, living)
     done = {i.appliance.ordinal for i in asked if i.state is IntentState.DONE}
-    if all(m.ordinal in done and m.state is ApplianceState.RUNNING for m in living):
+    # One that is wanted off has nothing to come back to.
+    if all(m.ordinal in done and (m.state is ApplianceState.RUNNING or m.wanted is not Power.RUNNING) for m in living):
         return Answer(RequestState.DONE, f"{request.verb} of {len(living)} appliances done")
     return None
 

@@ -161,7 +161,7 @@ def _arrive(case: Case, state: ApplianceState, reason: str) -> Change:
             *((cases.timer(case, TimerKind.STEADY),) if steady else ()),
         ),
         findings=(FindingEnd(FindingKind.FAULT, case.subject), FindingEnd(FindingKind.INCIDENT, case.subject))
-        if state is ApplianceState.RUNNING
+        if state is ApplianceState.RUNNING or state.value == member.wanted.value
         else (),
         log=(
             cases.log(case, f"appliance.{state}", f"{member.ordinal}", cause=cause.value, reason=reason),
