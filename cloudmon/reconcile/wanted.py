@@ -44,8 +44,8 @@ def withdrawn(author: str) -> str:
 def merge(  # noqa: PLR0913  # one thing each, named by the caller
     specs: Sequence[SetSpec],
     active: Sequence[ApplianceSet],
-    last: Mapping[str, SetSpec],
-    ended: Mapping[str, tuple[SetSpec, str]],
+    last: Mapping[tuple[str, str], SetSpec],
+    ended: Mapping[tuple[str, str], tuple[SetSpec, str]],
     *,
     author: str,
     limits: Limits,
@@ -58,10 +58,10 @@ def merge(  # noqa: PLR0913  # one thing each, named by the caller
     Arguments:
         specs: the view, whole.
         active: sets that are not wholly retired.
-        last: by name, this author's newest generation of each active set it made: a view that says the same again
+        last: by tenant and name, this author's newest generation of each active set it made: a view that says the same again
             changes nothing, even where somebody else changed the set since.
-        ended: by name, this author's newest generation of sets that have ended, and why they did. What has ended
-            stays ended: a view that goes on saying the same does not bring it back.
+        ended: by tenant and name, this author's newest generation of sets that have ended, and why they did. What has
+            ended stays ended: a view that goes on saying the same does not bring it back.
         author: whose view it is.
         limits: what counts as suddenly much less.
         suspicion: the open finding about this author's view, or None.
@@ -73,22 +73,23 @@ def merge(  # noqa: PLR0913  # one thing each, named by the caller
     foreign: list[str] = []
     lost = 0
     for spec in specs:
-        aset = by_name.get((spec.tenant, spec.name))
+        key = (spec.tenant, spec.name)
+        aset = by_name.get(key)
         if aset is None:
-            why = _over(spec, ended.get(spec.name), author, now)
+            why = _over(spec, ended.get(key), author, now)
             if why:
                 foreign.append(f"set {spec.name} is not made again: {why}")
             else:
                 puts.append(Put(None, spec, None))
-        elif spec.name not in last:
+        elif key not in last:
             foreign.append(f"set {spec.name} belongs to {aset.author} and is left as it is")
         elif aset.retiring_since is not None:
             foreign.append(f"set {spec.name} is being retired ({aset.retired_reason}); it can be made again after that")
-        elif spec != last[spec.name]:
-            puts.append(Put(aset.uid, spec, last[spec.name]))
+        elif spec != last[key]:
+            puts.append(Put(aset.uid, spec, last[key]))
             lost += max(0, aset.spec.count - spec.count)
     named = {(spec.tenant, spec.name) for spec in specs}
-    mine = [aset for aset in active if aset.name in last and aset.retiring_since is None]
+    mine = [aset for aset in active if (aset.tenant, aset.name) in last and aset.retiring_since is None]
     retire = [aset for aset in mine if (aset.tenant, aset.name) not in named]
     lost += sum(aset.spec.count for aset in retire)
     total = sum(aset.spec.count for aset in mine)

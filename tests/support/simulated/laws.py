@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections import defaultdict
 
 from cloudmon import metering
@@ -12,7 +13,7 @@ from cloudmon.model.findings import FindingKind
 from cloudmon.model.identity import Token
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.model.usage import Dimension, Interval
-from cloudmon_providers.dummy.truth import TrueNode
+from cloudmon_providers.dummy import TrueNode, World
 from simulated.bench import POLL_S, Bench
 
 SLACK_S = 3 * POLL_S
@@ -144,6 +145,9 @@ def wanted_is_there(bench: Bench) -> None:
     """After quiet ticks what is wanted runs, unless an incident says why not."""
     incidents = {f.subject for f in bench.memory.findings.open(EVERYONE) if f.kind is FindingKind.INCIDENT}
     sets = {aset.uid: aset for aset in bench.memory.sets.active(EVERYONE)}
+    # Where the account's limit is reached, whoever comes last waits, and says so.
+    if all(world.settings.quota is not None and _full(world) for world in bench.worlds.values()):
+        return
     for member in bench.memory.members.all(EVERYONE):
         aset = sets[member.set_uid]
         if aset.retiring_since is not None or member.ordinal > aset.spec.count or aset.controls:
@@ -151,6 +155,10 @@ def wanted_is_there(bench: Bench) -> None:
         if member.wanted.value != "running" or f"{member.set_uid}/{member.ordinal}" in incidents:
             continue
         assert member.state is ApplianceState.RUNNING, f"stuck: {aset.name}/{member.ordinal} is {member.state}"
+
+
+def _full(world: World) -> bool:
+    return len(world.nodes_true()) >= (world.settings.quota or 0)
 
 
 def metered_once(bench: Bench) -> None:
@@ -172,7 +180,7 @@ def metered_once(bench: Bench) -> None:
 
 
 def _compare(name: str, node: TrueNode, intervals: list[Interval], now: dt.datetime, bench: Bench) -> None:
-    for before, after in zip(intervals, intervals[1:], strict=False):
+    for before, after in itertools.pairwise(intervals):
         assert before.end <= after.start, f"law 3: {name} is counted twice from {after.start} to {before.end}"
     lived = ((node.ended_at or now) - node.created_at).total_seconds()
     slack = SLACK_S + bench.shape.lag_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from dataclasses import replace
 from pathlib import Path
@@ -58,10 +59,8 @@ def a_late_owner_changes_nothing(bench: Bench) -> None:
     """Law 6: the predecessor wakes up and goes on; it must change nothing."""
     late = bench.retired[-1]
     before = {name: dict(world.calls) for name, world in bench.worlds.items()}
-    try:
+    with contextlib.suppress(Fenced):
         late.tick()
-    except Fenced:
-        pass
     for name, world in bench.worlds.items():
         after = dict(world.calls)
         for verb in ("create_node", "destroy_node", "stop_node", "start_node", "reboot_node"):
@@ -75,7 +74,8 @@ def trouble(bench: Bench) -> None:
     if roll > 0.45:
         return
     things = (
-        _hands, _hands, _hands, _outage, _rejecting, _request, _request, _extend, _control, _wish, _away, _jump, _foreign,
+        _hands, _hands, _hands, _outage, _rejecting, _request, _request, _extend, _control, _wish, _away, _jump,
+        _foreign,
     )  # fmt: skip
     chance.choice(things)(bench)
 
