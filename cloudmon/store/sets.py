@@ -86,32 +86,34 @@ class Sets:
             ]
         )
 
-    def last_of_author(self, scope: Scope, author: str) -> dict[str, SetSpec]:
-        """By name of each active set: the newest generation that ``author`` wrote of it."""
+    def last_of_author(self, scope: Scope, author: str) -> dict[tuple[str, str], SetSpec]:
+        """By tenant and name of each active set: the newest generation that ``author`` wrote of it."""
         row = set_generations.c
         statement = (
-            sa.select(sets.c.name, sa.type_coerce(row.spec, sa.Text()))
+            sa.select(sets.c.tenant, sets.c.name, sa.type_coerce(row.spec, sa.Text()))
             .join(sets, sets.c.uid == row.set_uid)
             .where(row.author == author, sets.c.retired_at.is_(None), *covered(scope, sets.c.tenant))
             .order_by(sets.c.name, row.generation)
         )
-        # The later generation of a name overwrites the earlier one.
+        # The later generation of a set overwrites the earlier one.
         return self._database.read(
-            lambda connection: {name: _parsed(spec) for name, spec in connection.execute(statement)}
+            lambda connection: {(tenant, name): _parsed(spec) for tenant, name, spec in connection.execute(statement)}
         )
 
-    def ended_of_author(self, scope: Scope, author: str) -> dict[str, tuple[SetSpec, str]]:
-        """By name of each set that has ended: the newest generation that ``author`` wrote of the one that ended last,
-        and the reason of its end."""
+    def ended_of_author(self, scope: Scope, author: str) -> dict[tuple[str, str], tuple[SetSpec, str]]:
+        """By tenant and name of each set that has ended: the newest generation that ``author`` wrote of the one that
+        ended last, and the reason of its end."""
         row = set_generations.c
         statement = (
-            sa.select(sets.c.name, sa.type_coerce(row.spec, sa.Text()), sets.c.retired_reason)
+            sa.select(sets.c.tenant, sets.c.name, sa.type_coerce(row.spec, sa.Text()), sets.c.retired_reason)
             .join(sets, sets.c.uid == row.set_uid)
             .where(row.author == author, sets.c.retired_at.is_not(None), *covered(scope, sets.c.tenant))
             .order_by(sets.c.retired_at, row.generation)
         )
         return self._database.read(
-            lambda connection: {name: (_parsed(spec), why) for name, spec, why in connection.execute(statement)}
+            lambda connection: {
+                (tenant, name): (_parsed(spec), why) for tenant, name, spec, why in connection.execute(statement)
+            }
         )
 
     def _where(self, scope: Scope, *conditions: Any) -> list[ApplianceSet]:

@@ -151,7 +151,7 @@ class SetLaws(StoreWords):
         self._retire(gone)
         self.put("theirs", author="cli")
         found = self._store.sets.last_of_author(EVERYONE, "file:x")
-        assert {name: spec.count for name, spec in found.items()} == {"mine": 2}
+        assert {key: spec.count for key, spec in found.items()} == {("default", "mine"): 2}
 
     def test_the_state_at_an_instant_is_that_of_the_last_change_before_it(self) -> None:
         aset = self.put()
