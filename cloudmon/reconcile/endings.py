@@ -72,7 +72,7 @@ def pursue(ending: Ending) -> Step | Change | Waiting | None:
     if intent.id in ending.moment.in_flight:
         return Waiting(ending.subject, "its termination is on its way", None)
     # Accepted, and clouds take their time; leaving is a good sign.
-    patience = RETRY_S * 2 ** min(intent.attempts, 6)
+    patience = min(RETRY_MAX_S, RETRY_S * 2 ** min(intent.attempts, 10))
     if intent.state is IntentState.PERFORMED and row.last_call_at is not None:
         due = row.last_call_at + cases.seconds(max(patience, ending.view.lag_s + ending.view.call_timeout_s))
         if now < due:

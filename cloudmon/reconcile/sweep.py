@@ -16,6 +16,7 @@ from cloudmon.model.changes import Change, FindingEnd
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import DEFAULT_TENANT, TAG_TENANT, ApplianceId, Token
 from cloudmon.model.nodes import ENDED, ENDING, Node
+from cloudmon.model.sets import ControlKind
 from cloudmon.model.usage import Dimension, Mark
 from cloudmon.reconcile import case as cases
 from cloudmon.reconcile.case import Whose
@@ -23,6 +24,9 @@ from cloudmon.reconcile.picture import CloudView, Condition, Estate, Moment
 from cloudmon.reconcile.plan import Step
 
 ESTATE_CHAIN = "estate"
+
+RETRY_S = 60
+RETRY_MAX_S = 900
 
 
 def unexplained(
@@ -74,6 +78,8 @@ class Stray:
     tenant: str
     commanded: bool
     """Its end was ordered already: ending it again is part of a retirement."""
+    metered_until: dt.datetime | None = None
+    """Until when its row has metered this very node, taking it for ended."""
 
     @property
     def subject(self) -> str:
@@ -94,10 +100,11 @@ def classify(node: Node, cloud: str, estate: Estate) -> Stray:
     if row.state in (IncarnationState.ENDED, IncarnationState.FAILED):
         message = f"node {node.id} on {cloud} is a leftover of {name}, which has ended"
         commanded = row.cause is Cause.COMMANDED and row.node_id in ("", node.id)
+        until = row.until if row.node_id == node.id else None
     else:
         message = f"node {node.id} on {cloud} is a second node of {name}"
-        commanded = False
-    return Stray(node, cloud, FindingKind.DUPLICATE, message, appliance, number, row.tenant, commanded)
+        commanded, until = False, None
+    return Stray(node, cloud, FindingKind.DUPLICATE, message, appliance, number, row.tenant, commanded, until)
 
 
 def sweep(
@@ -116,7 +123,7 @@ def sweep(
             continue
         asked = stray.subject in orphans_asked
         wanted = moment.limits.end_orphans if stray.kind is FindingKind.ORPHAN else moment.limits.end_duplicates
-        if not (wanted or asked) or stray.node.state in ENDING:
+        if not (wanted or asked) or stray.node.state in ENDING or _spared(stray, estate, moment, asked=asked):
             continue
         intent = pending.get(stray.subject)
         if intent is None:
@@ -125,16 +132,32 @@ def sweep(
             yield _again(stray, intent, moment)
 
 
+def _spared(stray: Stray, estate: Estate, moment: Moment, *, asked: bool) -> bool:
+    """Whether somebody laid a pause or a protection upon its appliance. What retires is not held by a pause."""
+    aset = estate.sets.get(stray.appliance.set_uid)
+    if aset is None or stray.commanded:
+        return False
+    held = (ControlKind.PROTECT,) if asked else (ControlKind.PROTECT, ControlKind.PAUSE)
+    return any(aset.control(kind, stray.appliance.ordinal, moment.now) is not None for kind in held)
+
+
 def _due(intent: Intent, moment: Moment) -> bool:
     if intent.id in moment.in_flight:
         return False
     if intent.retry_at is not None:
         return moment.now >= intent.retry_at
-    return intent.state is IntentState.RECORDED or moment.now >= intent.deadline
+    if intent.state is IntentState.RECORDED:
+        return True
+    # Accepted, and clouds take their time: each try waits longer for its effect than the one before.
+    waited = sum(min(RETRY_MAX_S, RETRY_S * 2 ** min(number, 10)) for number in range(intent.attempts + 1))
+    return moment.now >= intent.created_at + dt.timedelta(seconds=waited)
 
 
 def _found(stray: Stray, moment: Moment) -> Change:
     at = stray.node.created_at or moment.now
+    if stray.metered_until is not None:
+        # Its row has counted it so far; a beginning before that end would be lost in it.
+        at = max(at, stray.metered_until)
     evidence = {
         "token": stray.node.token or "",
         "word": stray.node.word,

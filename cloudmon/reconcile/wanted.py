@@ -58,8 +58,8 @@ def merge(  # noqa: PLR0913  # one thing each, named by the caller
     Arguments:
         specs: the view, whole.
         active: sets that are not wholly retired.
-        last: by tenant and name, this author's newest generation of each active set it made: a view that says the same again
-            changes nothing, even where somebody else changed the set since.
+        last: by tenant and name, this author's newest generation of each active set it made: a view that says the same
+            again changes nothing, even where somebody else changed the set since.
         ended: by tenant and name, this author's newest generation of sets that have ended, and why they did. What has
             ended stays ended: a view that goes on saying the same does not bring it back.
         author: whose view it is.

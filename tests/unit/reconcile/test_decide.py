@@ -423,7 +423,7 @@ def test_what_nothing_helps_is_an_incident_said_once(of: Member, other: dict[str
     assert "an incident is open" in waits(decided(of, ILL, findings=opened, **other)).reason
 
 
-# --- the pause after failures ----------------------------------------------------------------------------------------
+# --- the pause after failures -----------------------------------------------------------------------------------------
 
 
 def test_the_pause_ends_at_its_instant() -> None:

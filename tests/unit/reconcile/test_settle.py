@@ -152,7 +152,7 @@ def test_an_action_of_ours_explains_that_a_node_is_on_its_way() -> None:
     assert look(RUNNING, Condition.CHANGES, intent=intent(Verb.REBOOT)) is None
 
 
-# --- launching ------------------------------------------------------------------------------------------------------
+# --- launching --------------------------------------------------------------------------------------------------------
 
 
 def test_the_first_sighting_confirms_a_launch_and_meters_from_the_clouds_word() -> None:
@@ -222,7 +222,7 @@ def test_a_young_node_that_the_cloud_denies_is_waited_for() -> None:
     assert change.member["retry_at"] == ahead(60)
 
 
-# --- what confirms what ---------------------------------------------------------------------------------------------
+# --- what confirms what -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
