@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from cloudmon import __version__
+from cloudmon.engine import collection
 from cloudmon.errors import CloudmonError
 
 
@@ -134,4 +135,5 @@ def top(
 
 def main() -> None:
     """What the installed command runs."""
+    collection.seldom()
     sys.exit(typer.main.get_command(app).main(prog_name="cloudmon"))

@@ -83,8 +83,10 @@ def seed(folder: str) -> dict[str, Any]:
 
 def ticks(folder: str, repeats: int) -> dict[str, Any]:
     """Quiet ticks of a monitor that has just started: one to warm up, then those that are measured."""
+    from cloudmon.engine import collection
     from cloudmon.monitor.service import open_service
 
+    collection.seldom()  # as the command does
     found = []
     with open_service(Path(folder) / "cloudmon.toml") as service:
         service.tick()

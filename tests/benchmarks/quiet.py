@@ -74,10 +74,12 @@ def seed(folder: str, appliances: int) -> dict[str, Any]:
 
 def ticks(folder: str, repeats: int) -> dict[str, Any]:
     """Quiet ticks of a monitor that has just started: one to warm up, then those that are measured."""
+    from cloudmon.engine import collection
     from cloudmon.monitor.service import open_service
     from cloudmon_providers.dummy.driver import DummyCloudDriver
     from cloudmon_providers.dummy.worlds import open_world
 
+    collection.seldom()  # as the command does
     said: dict[str, Any] = {"cpu_s": [], "nodes_s": [], "rows": []}
     with open_service(Path(folder) / "cloudmon.toml") as service:
         world = open_world(service.settings.options("east"), cloud="east", now=service.clock.now)
