@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +20,9 @@ import structlog
 from cloudmon import plugins
 from cloudmon.clock import Clock, SystemClock
 from cloudmon.engine.workers import ThreadedWorkers, Workers
-from cloudmon.errors import CloudError, SettingsError, StoreError
+from cloudmon.errors import CloudError, SettingsError, StoreError, StoreUnavailable
 from cloudmon.model.health import CloudHealth
+from cloudmon.model.offers import Offer
 from cloudmon.monitor import forecast, reporting, self_usage
 from cloudmon.monitor import wanted as wanting
 from cloudmon.monitor.journal import Journal
@@ -33,6 +36,9 @@ from cloudmon.settings import BreakerSettings, Settings, SettingsFile, SweepSett
 from cloudmon.store import Lock, Ownership, Store, open_store
 
 _log = structlog.get_logger(__name__)
+
+LEAVING_SHARE = 0.9
+"""Part of the drain time in which a monitor that was told to end has left; the rest is the process's own end."""
 
 
 def limits_of(breakers: BreakerSettings, sweep: SweepSettings) -> Limits:
@@ -82,6 +88,9 @@ class Service:
         self._file = file
         self._paces: dict[str, Pace] = {}
         self._stop = threading.Event()
+        self._leave_by: float | None = None
+        self._asked: dict[str, Future[Sequence[Offer]]] = {}
+        self._waited: set[str] = set()
         self._exit = ExitStack()
         self._given = workers
         self._monitor: Monitor | None = None
@@ -94,7 +103,7 @@ class Service:
             self.store = self._open_store()
             self._exit.callback(self.store.close)
             self.workers = self._given or self._threads()
-            self._exit.callback(self.workers.close, self.settings.monitor.drain_s)
+            self._exit.callback(lambda: self.workers.close(self._left_s()))
         except BaseException:
             self._exit.close()
             raise
@@ -213,9 +222,18 @@ class Service:
         return self._lock is None or self._lock.held()
 
     def drain(self) -> None:
-        """Begin nothing more: calls that wait for their turn are given back, those under way go on."""
+        """Begin nothing more: calls that wait for their turn are given back, those under way go on. From here on
+        everything together has the drain time to end."""
+        if self._leave_by is None:
+            self._leave_by = self.clock.monotonic() + self.settings.monitor.drain_s * LEAVING_SHARE
         self._stop.set()
         self.workers.close(0.0)
+
+    def _left_s(self) -> float:
+        """Seconds that are left for ending in good order."""
+        if self._leave_by is None:
+            return self.settings.monitor.drain_s
+        return max(0.0, self._leave_by - self.clock.monotonic())
 
     def clouds_health(self) -> tuple[CloudHealth, ...]:
         """How talking to each cloud goes."""
@@ -225,7 +243,8 @@ class Service:
         """One tick, offers refreshed where they are due, the settings file read again where it changed."""
         monitor = self.begin()
         self.reload()
-        self.refresh_offers()
+        with contextlib.suppress(StoreUnavailable):  # the tick says so, and goes on watching
+            self.refresh_offers()
         report = monitor.tick()
         if monitor.policy.view is not None and monitor.policy.view.confirmed:
             # What was confirmed has been taken over; the next suspicious view is held again.
@@ -256,24 +275,41 @@ class Service:
 
     def refresh_offers(self) -> None:
         """Read the offers of clouds whose offers are older than the settings allow. A cloud that does not answer
-        keeps the offers it had."""
+        keeps the offers it had; only one of which nothing is known is waited for, and only the first time."""
         now = self.clock.now()
         due = dt.timedelta(seconds=self.settings.monitor.offers_interval_s)
-        asked = {}
+        new = []
         for cloud in self.settings.clouds:
             _, fetched_at = self.store.offers.of(cloud)
-            if fetched_at is None or now - fetched_at >= due:
-                asked[cloud] = self.workers.submit(cloud, lambda provider: list(provider.list_offers()))
-        for cloud, future in asked.items():
-            try:
-                offers = future.result(self.settings.monitor.call_timeout_s * 2)
-            except (CloudError, TimeoutError) as error:
-                _log.warning("offers could not be read", cloud=cloud, error=str(error))
+            if cloud not in self._asked and (fetched_at is None or now - fetched_at >= due):
+                self._asked[cloud] = self.workers.submit(cloud, lambda provider: provider.list_offers())
+                if fetched_at is None and cloud not in self._waited:
+                    new.append(self._asked[cloud])
+                self._waited.add(cloud)
+        wait(new, timeout=self.settings.monitor.call_timeout_s)
+        for cloud, future in list(self._asked.items()):
+            if not future.done():
                 continue
-            self.store.offers.replace(cloud, offers, now)
+            del self._asked[cloud]
+            try:
+                self.store.offers.replace(cloud, list(future.result()), now)
+            except StoreError:
+                raise
+            except (CloudError, CancelledError) as error:
+                _log.warning("offers could not be read", cloud=cloud, error=str(error))
+            except Exception as error:  # a broken adapter must not stop the tick
+                _log.error("provider raised what its contract forbids", cloud=cloud, exc_info=error)
 
     def _end(self, owner: Ownership, meter: self_usage.Meter) -> None:
-        """The monitor's last words; a store that is away, or somebody else's by now, does without them."""
+        """The monitor's last words, for which nobody waits longer than there is time."""
+        words = threading.Thread(target=self._last_words, args=(owner, meter), name="last words", daemon=True)
+        words.start()
+        words.join(self._left_s())
+        if words.is_alive():
+            _log.warning("the store was too slow to write down the end of this monitor")
+
+    def _last_words(self, owner: Ownership, meter: self_usage.Meter) -> None:
+        """A store that is away, or somebody else's by now, does without them."""
         try:
             self.monitor.collect(0.0)
             meter.end()

@@ -228,6 +228,8 @@ def _postgresql(url: URL, paused: Callable[[float], None]) -> Database:
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
+            # Keepalives say nothing while sent data waits for its receipt.
+            "tcp_user_timeout": 25_000,
             "application_name": "cloudmon",
         },
         pool_size=8,

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -58,21 +58,46 @@ class FileLock:
 
 
 class SessionLock:
-    """An advisory lock of one PostgreSQL session, which lasts as long as its connection."""
+    """An advisory lock of one PostgreSQL session. A session that ended with its connection is begun anew.
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    Arguments:
+        connection: the session that has it.
+        take: begins another session and tries to lock in it: that session, or None when somebody else has the lock.
+            Raises SQLAlchemyError while the server does not answer.
+    """
+
+    def __init__(self, connection: Connection, take: Callable[[], Connection | None]) -> None:
+        self._connection: Connection | None = connection
+        self._take = take
         self._lost = False
 
     def held(self) -> bool:
-        """Whether the session still answers."""
-        if not self._lost:
+        """Whether nobody else has it.
+
+        While the server does not answer that is not known, and taken for granted: nothing can be written meanwhile,
+        and the epoch tells afterwards whether somebody else owned the estate.
+        """
+        if self._lost:
+            return False
+        if self._connection is not None:
             try:
                 self._connection.execute(sa.text("SELECT 1"))
             except SQLAlchemyError:
-                # The connection may come back, as another session; the lock does not.
-                self._lost = True
+                self.release()
+            else:
+                return True
+        try:
+            self._connection = self._take()
+        except SQLAlchemyError:
+            return True
+        self._lost = self._connection is None
         return not self._lost
+
+    def release(self) -> None:
+        """End the session, and the lock with it; it never goes back to the pool."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _end(connection)
 
 
 @contextlib.contextmanager
@@ -124,26 +149,55 @@ def _holder(file: int) -> str:
 def _session(database: Database, estate: str, now: dt.datetime) -> Iterator[Lock]:
     key = int.from_bytes(hashlib.sha256(f"cloudmon monitor of {estate}".encode()).digest()[:8], "big", signed=True)
     name = f"cloudmon {os.getpid()} {now:%Y-%m-%dT%H:%M:%SZ} {socket.gethostname()}"[:63]
-    try:
-        connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+    def take() -> Connection | None:
+        connection = _begin(database, name)
+        locked = False
         try:
-            connection.execute(sa.text("SELECT set_config('application_name', :name, false)"), {"name": name})
-            if not connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one():
+            locked = _locks(connection, key)
+        finally:
+            if not locked:
+                _end(connection)
+        return connection if locked else None
+
+    try:
+        connection = _begin(database, name)
+        try:
+            if not _locks(connection, key):
                 raise MonitorAlreadyRuns(  # noqa: TRY301  # the connection ends with it
                     _sentence(_session_holder(connection, key), database.url_shown)
                 )
         except BaseException:
-            connection.invalidate()
-            connection.close()
+            _end(connection)
             raise
     except SQLAlchemyError as error:
         raise faults.of(error).error from error
+    held = SessionLock(connection, take)
     try:
-        yield SessionLock(connection)
+        yield held
     finally:
-        # Not back to the pool: the session ends, and the lock with it.
+        held.release()
+
+
+def _begin(database: Database, name: str) -> Connection:
+    connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        connection.execute(sa.text("SELECT set_config('application_name', :name, false)"), {"name": name})
+    except BaseException:
+        _end(connection)
+        raise
+    return connection
+
+
+def _locks(connection: Connection, key: int) -> bool:
+    return bool(connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one())
+
+
+def _end(connection: Connection) -> None:
+    # A connection that is broken already cannot be ended politely.
+    with contextlib.suppress(SQLAlchemyError):
         connection.invalidate()
-        connection.close()
+    connection.close()
 
 
 def _session_holder(connection: Connection, key: int) -> str:

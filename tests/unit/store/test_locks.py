@@ -125,15 +125,32 @@ def test_a_lock_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_lost_session_is_noticed_and_not_taken_for_held_again(postgres_url: str) -> None:
+def end_sessions(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+
+
+def test_a_lost_session_is_begun_anew_and_shuts_others_out_again(postgres_url: str) -> None:
     store = open_store(postgres_url, log_key=b"key", anchor_dir=None, now=START)
     with store.lock(START) as lock:
+        end_sessions(postgres_url)
         assert lock.held()
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
-        assert not lock.held()
-        assert not lock.held()
+        with pytest.raises(MonitorAlreadyRuns), store.lock(START):
+            pytest.fail("two monitors hold one store")
+    with store.lock(START) as other:
+        assert other.held()
+    store.close()
+
+
+def test_a_lost_session_whose_lock_another_took_is_never_held_again(postgres_url: str) -> None:
+    store = open_store(postgres_url, log_key=b"key", anchor_dir=None, now=START)
+    with store.lock(START) as lock:
+        end_sessions(postgres_url)
         with store.lock(START) as other:
+            assert not lock.held()
             assert other.held()
         assert not lock.held()
     store.close()
