@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ import pytest
 
 from cloudmon.model.actions import IntentState, Verb
 from cloudmon.model.appliances import ApplianceState
-from cloudmon.model.changes import Change, IncarnationUpdate, IntentUpdate, Timer, TimerKind
+from cloudmon.model.changes import Change, FindingEnd, IncarnationUpdate, IntentUpdate, Timer, TimerKind
 from cloudmon.model.findings import Finding
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.offers import Choice, Offer
@@ -113,6 +114,11 @@ class TenancyLaws(StoreWords):
             Change("rival", member.id, incarnations=(gone,)),
         )
         assert self.write(*theirs) == [False, False, False]
+        assert self.everything() == before
+        self.write(
+            Change("rival", findings=(dataclasses.replace(planted.finding, tenant="rival", message="all is well"),)),
+            Change("rival", findings=(FindingEnd(planted.finding.kind, planted.finding.subject),)),
+        )
         assert self.everything() == before
 
     def _plant(self, tenant: str) -> tuple[ApplianceSet, Planted]:

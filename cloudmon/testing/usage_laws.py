@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 from decimal import Decimal
 
+import pytest
+
+from cloudmon.errors import Fenced
 from cloudmon.model.changes import Change
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.tenants import EVERYONE
@@ -102,6 +105,13 @@ class UsageLaws(StoreWords):
         second = self._store.monitors.begin(host="there", pid=2, now=later(1))
         self._store.spans.extend(second, "east", later(15), max_gap_s=60)
         assert [(one.epoch, one.open) for one in self._store.spans.of(EVERYONE, "east")] == [(1, False), (2, True)]
+
+    def test_a_monitor_whose_epoch_has_passed_does_not_go_on_with_its_own_span(self) -> None:
+        self._store.spans.extend(self._owner, "east", START, max_gap_s=60)
+        self._store.monitors.begin(host="there", pid=2, now=later(1))
+        with pytest.raises(Fenced):
+            self._store.spans.extend(self._owner, "east", later(15), max_gap_s=60)
+        assert self._store.spans.latest()["east"].until == START
 
     def test_a_clock_that_was_set_back_takes_nothing_from_a_span(self) -> None:
         self._store.spans.extend(self._owner, "east", later(100), max_gap_s=60)

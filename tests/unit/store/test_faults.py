@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -201,6 +202,24 @@ def test_a_commit_that_was_not_answered_is_not_repeated_and_says_so(
         faultpoints.install(None)
     assert pauses.taken == []
     assert on_postgres.sets.all(EVERYONE) == []
+
+
+def test_a_reader_sees_one_state_of_the_store_however_much_is_written_meanwhile(
+    store: Store, on_postgres: Store
+) -> None:
+    for one in (store, on_postgres):
+        late = one.monitors.begin(host="here", pid=1, now=START)
+        counted = sa.text("SELECT count(*) FROM sets")
+
+        def look(
+            connection: sa.Connection, one: Store = one, late: Ownership = late, counted: Any = counted
+        ) -> tuple[int, int]:
+            before = int(connection.execute(counted).scalar_one())
+            put(one, late)
+            return before, int(connection.execute(counted).scalar_one())
+
+        assert one._database.read(look) == (0, 0)
+        assert len(one.sets.all(EVERYONE)) == 1
 
 
 def test_a_serialization_failure_is_tried_again(on_postgres: Store, pauses: Pauses) -> None:
