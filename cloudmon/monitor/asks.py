@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from cloudmon import faultpoints
 from cloudmon.model import specs as spec_codec
 from cloudmon.model.actions import Intent, LogEntry
@@ -19,6 +21,8 @@ from cloudmon.reconcile import requests as asking
 from cloudmon.reconcile.picture import Estate
 from cloudmon.reconcile.requests import Answer
 from cloudmon.store import Ownership, SetMove, Store
+
+_log = structlog.get_logger(__name__)
 
 Admit = Callable[[str, Sequence[SetSpec], bool, dt.datetime], str]
 """Author, specs, confirmed, now -> what is held back ('' when nothing is)."""
@@ -38,8 +42,19 @@ class Desk:
             if request.verb is RequestVerb.ADOPT:
                 continue
             faultpoints.reached("requests.before-accept")
-            self.move(request, self._answer(request, now), now)
+            self.move(request, self.answer(request, now), now)
             faultpoints.reached("requests.after-accept")
+
+    def answer(self, request: Request, now: dt.datetime) -> Answer:
+        """What becomes of a pending request. One whose arguments make no sense is refused, whoever wrote it: it must
+        not stand in the way of all that come after it."""
+        try:
+            return self._answer(request, now)
+        except KeyError as error:
+            return asking.refused(f"it lacks the argument {error}")
+        except (ValueError, TypeError, OverflowError) as error:
+            _log.warning("request refused", request=request.id, verb=request.verb.value, exc_info=error)
+            return asking.refused(f"its arguments make no sense: {error}")
 
     def _answer(self, request: Request, now: dt.datetime) -> Answer:
         if request.verb is RequestVerb.APPLY:

@@ -63,8 +63,13 @@ def answer(request: Request, aset: ApplianceSet | None, members: Sequence[Member
     name, ordinal = split(request.target)
     if aset is None:
         return refused(f"there is no active set named {name}; `cloudmon sets list` shows those that are")
+    # A slip of the pen must not mean all of them.
+    if ordinal is None and request.target not in (name, f"{name}/*"):
+        return refused(f"{request.target} names no appliance; {name}/1 is one, {name}/* are all")
     covered = [member for member in members if ordinal in (None, member.ordinal)]
     living = [m for m in covered if m.state not in (ApplianceState.RETIRED, ApplianceState.RETIRING)]
+    if ordinal is not None and not covered:
+        return refused(f"{request.target} names no living appliance; {aset.name} has {aset.spec.count}")
     if request.verb in CONTROLS:
         return _control(request, aset, ordinal, now)
     if request.verb is RequestVerb.RELEASE:
@@ -89,6 +94,8 @@ def answer(request: Request, aset: ApplianceSet | None, members: Sequence[Member
         absent = [m for m in living if not m.node_id]
         if ordinal is not None and absent:
             return refused(f"{request.target} has no node to {request.verb}; it is {absent[0].state}")
+        if all(_spared(request, m) for m in living):
+            return refused(f"{request.target} is wanted {living[0].wanted}; start it instead")
         return Answer(RequestState.ACCEPTED)
     return refused(f"{request.verb} cannot be asked of a set")
 
@@ -171,7 +178,7 @@ def turns(request: Request, aset: ApplianceSet, members: Sequence[Member], inten
     covered = [m for m in members if ordinal in (None, m.ordinal) and m.state is not ApplianceState.RETIRED]
     out = sum(1 for m in members if m.state not in (ApplianceState.RUNNING, ApplianceState.RETIRED))
     out += sum(1 for m in members if m.state is ApplianceState.RUNNING and _under_way(touched.get(m.ordinal)))
-    todo = [m.ordinal for m in covered if m.ordinal not in touched and m.node_id]
+    todo = [m.ordinal for m in covered if m.ordinal not in touched and m.node_id and not _spared(request, m)]
     if ordinal is not None:
         return frozenset(todo)
     # What is out of service already and still to be done costs nobody anything more.
@@ -179,6 +186,12 @@ def turns(request: Request, aset: ApplianceSet, members: Sequence[Member], inten
     room = max(0, aset.spec.healing.batch - out)
     well = [m.ordinal for m in covered if m.ordinal in todo and m.state is ApplianceState.RUNNING]
     return frozenset([*down[: aset.spec.healing.batch], *well[:room]])
+
+
+def _spared(request: Request, member: Member) -> bool:
+    """Whether there is nothing to do for a member that is wanted off: no machine, or none that runs."""
+    off = member.wanted is not Power.RUNNING
+    return off and (request.verb is RequestVerb.REBOOT or not member.node_id)
 
 
 def _under_way(intent: Intent | None) -> bool:
@@ -204,8 +217,9 @@ def progress(request: Request, members: Sequence[Member], intents: Iterable[Inte
         return _power_progress(request, living)
     done = {i.appliance.ordinal for i in asked if i.state is IntentState.DONE}
     # One that is wanted off has nothing to come back to.
-    if all(m.ordinal in done and (m.state is ApplianceState.RUNNING or m.wanted is not Power.RUNNING) for m in living):
-        return Answer(RequestState.DONE, f"{request.verb} of {len(living)} appliances done")
+    left = [m for m in living if m.ordinal in done or not _spared(request, m)]
+    if all(m.ordinal in done and (m.state is ApplianceState.RUNNING or m.wanted is not Power.RUNNING) for m in left):
+        return Answer(RequestState.DONE, f"{request.verb} of {len(left)} appliances done")
     return None
 
 
@@ -214,15 +228,16 @@ def _power_progress(request: Request, living: Sequence[Member]) -> Answer | None
     # Somebody asked for something else since.
     if any(m.wanted is not wanted for m in living):
         return Answer(RequestState.FAILED, "overtaken by a later request")
-    reached = {ApplianceState(wanted.value)}
-    if wanted is Power.SUSPENDED:
-        reached.add(ApplianceState.STOPPED)
+    reached = {ApplianceState.RUNNING}
     if wanted is not Power.RUNNING:
-        # One that has no node is as off as can be.
-        reached.add(ApplianceState.REQUESTED)
+        # Off is off, and one that has no node is as off as can be.
+        reached = {ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.REQUESTED}
     if not all(m.state in reached for m in living):
         return None
     stopped = sum(1 for m in living if m.state is ApplianceState.STOPPED)
+    frozen = sum(1 for m in living if m.state is ApplianceState.SUSPENDED)
     if wanted is Power.SUSPENDED and stopped:
         return Answer(RequestState.DONE, f"{len(living)} appliances are off; {stopped} were stopped, not suspended")
+    if wanted is Power.STOPPED and frozen:
+        return Answer(RequestState.DONE, f"{len(living)} appliances are off; {frozen} are suspended and stay so")
     return Answer(RequestState.DONE, f"{len(living)} appliances are {wanted}")
