@@ -287,7 +287,10 @@ def meter(demo: Demo) -> None:
 
 def _tamper(store: Path) -> None:
     with sqlite3.connect(store) as connection:
-        connection.execute("UPDATE action_log SET subject = subject || '!' WHERE rowid = (SELECT min(rowid) FROM action_log)")
+        connection.execute(
+            "UPDATE action_log SET subject = '!' || substr(subject, 2)"
+            " WHERE seq = 1 AND chain = (SELECT min(chain) FROM action_log)"
+        )
     connection.close()
 
 
