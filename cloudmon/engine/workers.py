@@ -53,7 +53,7 @@ class InlineWorkers(Generic[P]):
     def submit(self, cloud: str, call: Callable[[P], T], *, urgent: bool = False) -> Future[T]:  # noqa: ARG002
         future: Future[T] = Future()
         if self._closed:
-            future.cancel()
+            _give_back(future)
             return future
         if cloud not in self._clouds:
             future.set_exception(_no_such(cloud))
@@ -114,7 +114,7 @@ class ThreadedWorkers(Generic[P]):
         with self._lock:
             crew = self._crews.get(cloud)
             if self._closed:
-                future.cancel()
+                _give_back(future)
             elif crew is None:
                 future.set_exception(_no_such(cloud))
             else:
@@ -156,7 +156,7 @@ class ThreadedWorkers(Generic[P]):
         for crew in crews:
             for calls in crew.retire():
                 for call in calls:
-                    call.future.cancel()
+                    _give_back(call.future)
         for crew in crews:
             for thread in crew.threads():
                 thread.join(max(0.0, until - self._clock.monotonic()))
@@ -167,3 +167,9 @@ class ThreadedWorkers(Generic[P]):
 
 def _no_such(cloud: str) -> errors.Refused:
     return errors.Refused(f"No cloud named {cloud} is configured (any more).", cloud=cloud, code="no-such-cloud")
+
+
+def _give_back(future: Future[T]) -> None:
+    """Cancel it, and wake whoever waits for it: a future that is only cancelled counts as done nowhere."""
+    if future.cancel():
+        future.set_running_or_notify_cancel()

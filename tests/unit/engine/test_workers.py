@@ -158,6 +158,7 @@ def test_once_closed_calls_are_cancelled_and_not_made(either: Workers[Driver]) -
     made: list[str] = []
     future = either.submit("east", lambda driver: made.append(driver.cloud))
     assert future.cancelled()
+    assert concurrent.futures.wait([future], timeout=0).done == {future}, "whoever waits for it must not wait for ever"
     assert made == []
 
 
@@ -372,6 +373,7 @@ def test_closing_cancels_what_waits_and_lets_what_runs_end(makers: Makers, gates
     waiting.add_done_callback(lambda _: gate.go.set())
     workers.close(LONG_S)
     assert waiting.cancelled()
+    assert concurrent.futures.wait([waiting], timeout=0).done == {waiting}
     assert running.result(0) == "east"
 
 
