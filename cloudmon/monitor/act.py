@@ -35,6 +35,8 @@ class Call:
     """What a launch asks for; None for other verbs."""
     tags: dict[str, str] | None = None
     """What adoption writes."""
+    begin_by: dt.datetime | None = None
+    """Not begun after this instant, however often the intent was tried before; None: the intent's own deadline."""
 
 
 def node_request(step: Step, spec: SetSpec) -> NodeRequest:
@@ -81,7 +83,7 @@ def perform(provider: Provider, call: Call, clock: Clock) -> tuple[Outcome, Node
     intent = call.step.intent
     now = clock.now()
     # A monitor that was paused for long begins nothing that it decided before.
-    if now > intent.deadline and not call.step.again:
+    if now > (call.begin_by or intent.deadline):
         return Outcome(False, False, retry_at=now, error="Unreachable: not begun in time"), None
     faultpoints.reached("act.before-call")
     try:

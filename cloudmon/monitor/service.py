@@ -37,7 +37,7 @@ from cloudmon.store import Lock, Ownership, Store, open_store
 
 _log = structlog.get_logger(__name__)
 
-LEAVING_SHARE = 0.9
+LEAVING_SHARE = 0.8
 """Part of the drain time in which a monitor that was told to end has left; the rest is the process's own end."""
 
 
@@ -279,8 +279,9 @@ class Service:
         now = self.clock.now()
         due = dt.timedelta(seconds=self.settings.monitor.offers_interval_s)
         new = []
+        fetched = self.store.offers.fetched()
         for cloud in self.settings.clouds:
-            _, fetched_at = self.store.offers.of(cloud)
+            fetched_at = fetched.get(cloud)
             if cloud not in self._asked and (fetched_at is None or now - fetched_at >= due):
                 self._asked[cloud] = self.workers.submit(cloud, lambda provider: provider.list_offers())
                 if fetched_at is None and cloud not in self._waited:

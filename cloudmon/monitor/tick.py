@@ -19,7 +19,7 @@ from cloudmon.model.changes import Change
 from cloudmon.model.nodes import Node
 from cloudmon.model.observations import Observation
 from cloudmon.model.offers import Choice, Price
-from cloudmon.model.sets import Healing, SetSpec
+from cloudmon.model.sets import ApplianceSet, Healing, SetSpec
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor import act, adopt, asks, reporting
 from cloudmon.monitor import estate as estates
@@ -256,9 +256,10 @@ class Monitor:
         taken = self.store.ledger.write(self.owner, [step.change for step in steps], now=now, budgets=budgets)
         faultpoints.reached("intents.after-record")
         begun = 0
+        begin_by = now + dt.timedelta(seconds=moment.intent_deadline_s)
         for step, recorded in zip(steps, taken, strict=True):
             if recorded:
-                self.actor.begin(self._call(step, estate))
+                self.actor.begin(replace(self._call(step, estate), begin_by=begin_by))
                 begun += 1
         return begun
 
@@ -287,7 +288,10 @@ class Monitor:
         for landed in self.actor.landed(patience_s):
             faultpoints.reached("outcome.before-record")
             now = self.clock.now()
-            changes = [self._outcome(call, outcome, node, now) for call, outcome, node in landed]
+            sets: Mapping[str, ApplianceSet] = {}
+            if not all(outcome.accepted for _, outcome, _ in landed):
+                sets = {aset.uid: aset for aset in self.store.sets.active(EVERYONE)}
+            changes = [self._outcome(call, outcome, node, sets, now) for call, outcome, node in landed]
             self.store.ledger.write(self.owner, changes, now=now)
             self.actor.recorded(landed)
             faultpoints.reached("outcome.after-record")
@@ -295,11 +299,12 @@ class Monitor:
             failed += sum(1 for _, outcome, _ in landed if not outcome.accepted)
         return performed, failed
 
-    def _outcome(self, call: Call, outcome: Outcome, node: Node | None, now: dt.datetime) -> Change:
+    def _outcome(
+        self, call: Call, outcome: Outcome, node: Node | None, sets: Mapping[str, ApplianceSet], now: dt.datetime
+    ) -> Change:
         intent = call.step.intent
         member = self.store.members.get(EVERYONE, intent.appliance) if not outcome.accepted else None
-        names = {aset.uid: aset for aset in self.store.sets.active(EVERYONE)} if not outcome.accepted else {}
-        aset = names.get(intent.appliance.set_uid)
+        aset = sets.get(intent.appliance.set_uid)
         if not outcome.accepted:
             _log.warning(
                 "action failed", intent=intent.id, verb=intent.verb.value, cloud=intent.cloud, error=outcome.error
@@ -321,8 +326,12 @@ class Monitor:
         _log.error("the store is away; watching on, acting on nothing", error=error.message)
         views = self._observe(None)
         if self.journal is not None:
-            for view in views.values():
-                self.journal.append(_observation(view))
+            try:
+                for view in views.values():
+                    self.journal.append(_observation(view))
+            except OSError as full:
+                # Nothing can be kept: what follows will be marked estimated, and nothing was done in any case.
+                _log.error("the journal cannot be written", error=str(full))
         return TickReport(at=now, steady=False, store_away=error.message)
 
     def _replay(self) -> None:
@@ -339,6 +348,10 @@ class Monitor:
                 estate = self._load(at)
                 self._write(planner.facts(estate, {view.cloud: view}, self._moment(at, estate, True)), at)
             self._spans({view.cloud: view})
+            if view.healthy and observation.finished_at > at:
+                # The journal put listings that said the same into one: it was watched all the while.
+                length_s = (observation.finished_at - at).total_seconds()
+                self.store.spans.extend(self.owner, view.cloud, observation.finished_at, max_gap_s=length_s + 1)
         if seen:
             self.journal.clear()
             _log.info("replayed what was seen while the store was away")

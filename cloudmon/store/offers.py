@@ -47,6 +47,12 @@ class Offers:
 
         return self._database.read(work)
 
+    def fetched(self) -> dict[str, dt.datetime]:
+        """By cloud: when it was asked last."""
+        row = offer_fetches.c
+        statement = sa.select(row.cloud, row.fetched_at)
+        return self._database.read(lambda connection: dict(connection.execute(statement).tuples().all()))
+
     def all(self) -> list[Offer]:
         """What all clouds sell, by cloud and key."""
         return self._database.read(_read)
