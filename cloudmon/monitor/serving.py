@@ -22,7 +22,7 @@ REQUESTS_S = 1.0
 WATCH_S = 5.0
 """Seconds between two looks at calls that hang, and at the lock on the store."""
 
-DRAIN_SHARE = 0.7
+DRAIN_SHARE = 0.6
 """Part of the drain time that is given to the jobs; the rest is for the last words and for letting go
 of the store."""
 

@@ -67,6 +67,8 @@ class SharedFile:
         # One connection for all threads: the world lets one in at a time.
         self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         self._closing = weakref.finalize(self, self._connection.close)
+        # A process that ends does not wait for the call of a thread that hangs; the system closes the file.
+        self._closing.atexit = False
         execute = self._connection.execute
         execute("PRAGMA journal_mode=WAL")
         # Processes are killed here, machines are not: what was handed to the kernel is safe enough.

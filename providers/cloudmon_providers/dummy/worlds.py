@@ -23,6 +23,8 @@ Now = Callable[[], dt.datetime]
 _named: weakref.WeakValueDictionary[str, World] = weakref.WeakValueDictionary()
 _of_clock: weakref.WeakKeyDictionary[object, dict[str, World]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
+_doors: dict[str, threading.Lock] = {}
+"""By address: held while a world is opened."""
 
 
 def open_world(settings: DummySettings, *, cloud: str, now: Now) -> World:
@@ -41,6 +43,9 @@ def open_world(settings: DummySettings, *, cloud: str, now: Now) -> World:
             return worlds[cloud]
         in_memory = settings.world.startswith("memory:")
         address = settings.world if in_memory else str(Path(settings.world).resolve())
+        door = _doors.setdefault(address, threading.Lock())
+    # A file that another process keeps busy keeps those waiting who want this world, and nobody else.
+    with door:
         world = _named.get(address)
         if world is None:
             world = World(settings, now=now, storage=Nowhere() if in_memory else SharedFile(Path(address)))

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,25 @@ def test_a_turn_that_cannot_be_written_did_not_happen(path: Path, monkeypatch: p
 def test_a_world_is_opened_once_in_a_process(path: Path, provider: DummyProvider) -> None:
     options = DummySettings(world=str(path.parent / "." / path.name))
     assert worlds.open_world(options, cloud="west", now=FakeClock().now) is provider.world
+
+
+def test_a_file_that_somebody_keeps_busy_holds_up_no_other_world(path: Path, tmp_path: Path) -> None:
+    """A monitor's clouds are opened by their own threads: one that hangs must not take the others with it."""
+    SharedFile(path).close()
+    now = FakeClock().now
+    somebody = sqlite3.connect(path, isolation_level=None)
+    somebody.execute("BEGIN IMMEDIATE")
+    busy = threading.Thread(
+        target=lambda: worlds.open_world(DummySettings(world=str(path)), cloud="east", now=now), daemon=True
+    )
+    busy.start()
+    other = worlds.open_world(DummySettings(world=str(tmp_path / "west.world")), cloud="west", now=now)
+    assert other.nodes_true() == []
+    assert busy.is_alive()
+    somebody.execute("ROLLBACK")
+    somebody.close()
+    busy.join(60)
+    assert not busy.is_alive()
 
 
 def test_a_long_story_reads_back_as_it_was(path: Path) -> None:
