@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from cloudmon.model.actions import CLASS_OF, Intent, LogEntry, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, HistoryEntry, Incarnation, IncarnationState, Member
 from cloudmon.model.changes import Change, Expect, FindingEnd
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.identity import Token
-from cloudmon.model.nodes import ENDING, Node
+from cloudmon.model.nodes import ENDING, Node, NodeState
 from cloudmon.model.requests import Request, RequestState, RequestVerb
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.model.tenants import EVERYONE, Scope
 from cloudmon.model.usage import Dimension, Mark, node_event
 from cloudmon.monitor.asks import Desk
 from cloudmon.reconcile import requests as asking
+from cloudmon.reconcile.case import Whose
 from cloudmon.reconcile.picture import CloudView, Moment
 from cloudmon.reconcile.requests import Answer
 from cloudmon.store import Ownership, Store
+
+_OFF = frozenset({NodeState.STOPPED, NodeState.SUSPENDED})
 
 
 def answer(store: Store, owner: Ownership, views: Mapping[str, CloudView], moment: Moment, desk: Desk) -> bool:
@@ -40,15 +44,31 @@ def answer(store: Store, owner: Ownership, views: Mapping[str, CloudView], momen
     return changed
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Whose the nodes of one cloud are."""
+
+    by_id: Mapping[str, str]
+    by_token: Mapping[str, str]
+    """Of nodes whose id is not known yet."""
+
+    def owner(self, node: Node) -> str:
+        return self.by_id.get(node.id) or self.by_token.get(node.token or "", "")
+
+
 def _adopt(store: Store, owner: Ownership, request: Request, view: CloudView, node_id: str, moment: Moment) -> Answer:
     name = request.arguments.get("set", "")
     aset = store.sets.named(Scope.of(request.tenant), name)
     if aset is None or aset.retired_at is not None or aset.retiring_since is not None:
         return asking.refused(f"there is no active set named {name}; name it in the configuration, with count = 0")
-    nodes = _nodes(request, view, node_id)
+    ordinal = request.arguments.get("ordinal", "")
+    if ordinal and not ordinal.isdecimal():
+        return asking.refused(f"{ordinal!r} is no ordinal; leave it out, or name a number")
+    taken = _taken(store, view.cloud)
+    nodes = _nodes(request, view, node_id, taken)
     if not nodes:
         return asking.refused(f"cloud {view.cloud} shows no such node; `cloudmon orphans` and its console list them")
-    refusal = next((why for why in (_refusal(store, node, view) for node in nodes) if why), "")
+    refusal = next((why for why in (_refusal(store, node, view, taken) for node in nodes) if why), "")
     if refusal:
         return asking.refused(refusal)
     members = _room(store, owner, request, aset, len(nodes), moment.now)
@@ -56,12 +76,30 @@ def _adopt(store: Store, owner: Ownership, request: Request, view: CloudView, no
         return asking.refused(f"{name} has no free appliance with that ordinal; leave the ordinal out")
     aset = store.sets.named(Scope.of(request.tenant), name) or aset
     pairs = list(zip(members, nodes, strict=False))
-    changes = [_change(store.estate, aset, member, node, view, request, moment) for member, node in pairs]
+    changes = [
+        replace(found, **_no_stray_any_more(store, node, view, found))
+        for member, node in pairs
+        for found in (_change(store.estate, aset, member, node, view, request, moment),)
+    ]
     names = ", ".join(f"{name}/{member.ordinal}" for member in members[: len(nodes)])
     return Answer(RequestState.DONE, f"adopted as {names}", changes=tuple(changes))
 
 
-def _nodes(request: Request, view: CloudView, node_id: str) -> Sequence[Node]:
+def _taken(store: Store, cloud: str) -> _Taken:
+    rows: list[Member | Incarnation] = [*store.members.all(EVERYONE), *store.incarnations.open(EVERYONE)]
+    by_id: dict[str, str] = {}
+    by_token: dict[str, str] = {}
+    for row in rows:
+        if row.cloud == cloud:
+            whose = f"appliance {row.set_uid}/{row.ordinal}"
+            if row.node_id:
+                by_id[row.node_id] = whose
+            elif isinstance(row, Incarnation) or row.state is ApplianceState.LAUNCHING:
+                by_token[row.token] = whose
+    return _Taken(by_id, by_token)
+
+
+def _nodes(request: Request, view: CloudView, node_id: str, taken: _Taken) -> Sequence[Node]:
     """The node of that id, or all living ones that carry the tag and are nobody's yet."""
     if node_id != "*":
         node = view.nodes.get(node_id)
@@ -70,17 +108,41 @@ def _nodes(request: Request, view: CloudView, node_id: str) -> Sequence[Node]:
     return [
         node
         for node in view.nodes.values()
-        if node.tags.get(key) == value and node.state not in ENDING and node.estate is None
+        if node.tags.get(key) == value and node.state not in ENDING and node.estate is None and not taken.owner(node)
     ]
 
 
-def _refusal(store: Store, node: Node, view: CloudView) -> str:
+def _refusal(store: Store, node: Node, view: CloudView, taken: _Taken) -> str:
     if node.estate is not None and node.estate != store.estate:
         return f"node {node.id} belongs to estate {node.estate}; release it there first"
-    for member in store.members.all(EVERYONE):
-        if member.cloud == view.cloud and member.node_id == node.id:
-            return f"node {node.id} is appliance {member.set_uid}/{member.ordinal} already"
+    if taken.owner(node):
+        return f"node {node.id} is {taken.owner(node)} already"
+    # It would go on saying that it is another appliance.
+    if node.token and "tag_node" not in view.verbs:
+        return f"node {node.id} carries tags of this estate that cloud {view.cloud} cannot change"
     return ""
+
+
+def _no_stray_any_more(store: Store, node: Node, view: CloudView, change: Change) -> dict[str, Any]:
+    """What ends with the finding about a stray: its usage goes on as the appliance's."""
+    subject = f"node:{view.cloud}:{node.id}"
+    kinds = (FindingKind.ORPHAN, FindingKind.DUPLICATE)
+    opened = [f for f in store.findings.of(EVERYONE, subject) if f.ended_at is None and f.kind in kinds]
+    if not opened:
+        return {}
+    token = Token.parse(str(opened[0].evidence.get("token", "")))
+    whose = Whose(
+        opened[0].tenant,
+        token.set_uid if token is not None else "",
+        token.ordinal if token is not None else 0,
+        token.incarnation if token is not None else 0,
+        view.cloud,
+        node.id,
+    )
+    return {
+        "usage": (*whose.ended(view.observed_at, {"source": "adoption"}), *change.usage),
+        "findings": tuple(FindingEnd(finding.kind, subject) for finding in opened),
+    }
 
 
 def _room(
@@ -133,7 +195,7 @@ def _change(  # noqa: PLR0913  # one thing each, named by the caller
         node.size, node.image, node.id, tuple(node.public_addresses), tuple(node.private_addresses), {}, moment.now,
         moment.now, None, moment.now, None,
     )  # fmt: skip
-    subject = f"node:{view.cloud}:{node.id}"
+    dimension = Dimension.NODE_STOPPED if node.state in _OFF else Dimension.NODE_RUNNING
     return Change(
         tenant=member.tenant,
         appliance=member.id,
@@ -156,11 +218,10 @@ def _change(  # noqa: PLR0913  # one thing each, named by the caller
         usage=(
             node_event(
                 tenant=member.tenant, set_uid=member.set_uid, ordinal=member.ordinal, incarnation=number,
-                cloud=view.cloud, node_id=node.id, dimension=Dimension.NODE_RUNNING, mark=Mark.BEGAN,
+                cloud=view.cloud, node_id=node.id, dimension=dimension, mark=Mark.BEGAN,
                 at=view.observed_at, evidence={"source": "adoption", "word": node.word},
             ),
         ),
-        findings=(FindingEnd(FindingKind.ORPHAN, subject),),
         log=(
             LogEntry(
                 aset.uid, moment.now, "intent.recorded", intent.id,

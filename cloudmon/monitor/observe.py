@@ -55,6 +55,9 @@ class Observer:
             verify: how many of them at the most, per cloud.
         """
         now = self._clock.now()
+        # What a cloud that is not configured any more still answers is nobody's business, now or when it comes back.
+        for gone in self._asked.keys() - clouds.keys():
+            del self._asked[gone]
         for cloud, facts in clouds.items():
             if cloud not in self._asked:
                 call = _Look(cloud, facts, absent, verify, self._clock)
@@ -134,6 +137,8 @@ def _ask(provider: Provider, node_id: str) -> Node | bool | None:
 def _result(
     future: concurrent.futures.Future[CloudView], cloud: str, facts: CloudFacts, since: dt.datetime
 ) -> CloudView:
+    if future.cancelled():
+        return _unseen(cloud, facts, since, "it was not asked: the workers were closed before")
     error = future.exception()
     if error is None:
         return future.result()
