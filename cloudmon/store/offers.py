@@ -51,7 +51,7 @@ class Offers:
         """By cloud: when it was asked last."""
         row = offer_fetches.c
         statement = sa.select(row.cloud, row.fetched_at)
-        return self._database.read(lambda connection: dict(connection.execute(statement).tuples().all()))
+        return self._database.read(lambda connection: {found.cloud: found.fetched_at for found in connection.execute(statement)})
 
     def all(self) -> list[Offer]:
         """What all clouds sell, by cloud and key."""
