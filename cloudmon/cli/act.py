@@ -53,13 +53,14 @@ def act(  # noqa: PLR0913  # one option each
     asking.ask(config, wish, patience, form)
 
 
-def confirm(  # one option each
+def confirm(  # noqa: PLR0913  # one option each
     target: Annotated[
         str, typer.Argument(help="A set, a cloud, or the budget as `plan` names it: 'destructive per cloud east'.")
     ],
     reason: Reason,
-    tenant: Tenant = None,
+    wait: Wait = True,
     timeout: Timeout = "1m",
+    tenant: Tenant = None,
     config: Config = None,
     form: Output = Format.TABLE,
 ) -> None:
@@ -85,5 +86,5 @@ def confirm(  # one option each
         return asking.Wish(RequestVerb.CONFIRM, named.aset.uid, named.aset.tenant, reason)
 
     ends = asking.ENDS | {RequestState.ACCEPTED}
-    patience = asking.Patience(timeout_s=opening.duration_s(timeout, option="--timeout"), ends=ends)
+    patience = asking.Patience(wait, opening.duration_s(timeout, option="--timeout"), ends)
     asking.ask(config, wish, patience, form)

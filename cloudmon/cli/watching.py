@@ -110,7 +110,9 @@ class Reasons:
         self._sets = names.sets
         self._now = now
         self._intents: dict[tuple[str, int], Intent] = {i.appliance: i for i in store.intents.open(scope)}
-        self._findings: dict[str, Finding] = {f.subject: f for f in store.findings.open(scope)}
+        self._findings: dict[str, list[Finding]] = {}
+        for finding in store.findings.open(scope):
+            self._findings.setdefault(finding.subject, []).append(finding)
 
     def of(self, member: Member) -> str:
         """In one line; empty for one that waits for nothing."""
@@ -121,9 +123,7 @@ class Reasons:
         intent = self._intents.get(member.id)
         if intent is not None:
             found.append(under_way(intent))
-        finding = self._findings.get(f"{member.set_uid}/{member.ordinal}")
-        if finding is not None:
-            found.append(finding.message)
+        found += [finding.message for finding in self._findings.get(f"{member.set_uid}/{member.ordinal}", ())]
         aset = self._sets.get(member.set_uid)
         if aset is not None:
             found += [f"{kind}d" if kind is ControlKind.PAUSE else f"in {kind}" if kind is ControlKind.MAINTENANCE
@@ -132,10 +132,12 @@ class Reasons:
         if member.retry_at is not None and member.retry_at > self._now:
             found.append(f"tries again at {moment(member.retry_at)}")
         if member.state is ApplianceState.REQUESTED and member.wanted is Power.RUNNING and not found:
-            found.append("its launch")
-        unreachable = self._findings.get(f"cloud:{member.cloud}") if member.cloud else None
-        if unreachable is not None and unreachable.kind in (FindingKind.UNREACHABLE, FindingKind.SUSPICIOUS):
-            found.append(unreachable.message)
+            start = aset.spec.lease.start if aset is not None else None
+            later = start is not None and start > self._now
+            found.append(f"its lease, which begins {moment(start)}" if start is not None and later else "its launch")
+        if member.cloud:
+            of_cloud = self._findings.get(f"cloud:{member.cloud}", ())
+            found += [f.message for f in of_cloud if f.kind in (FindingKind.UNREACHABLE, FindingKind.SUSPICIOUS)]
         return found
 
 

@@ -26,6 +26,8 @@ class FindingKind(enum.StrEnum):
     """An intent that could not be brought to its end."""
     LEASE = "lease"
     """A lease that ends soon."""
+    HELD = "held"
+    """A control action that a breaker holds back."""
 
 
 @dataclass(frozen=True, slots=True)

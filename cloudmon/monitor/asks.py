@@ -64,6 +64,11 @@ class Desk:
         if request.verb is RequestVerb.CONFIRM:
             return Answer(RequestState.ACCEPTED)
         aset, members = self.target(request)
+        if aset is None:
+            name, _ = asking.split(request.target)
+            last = self.store.sets.named(Scope.of(request.tenant), name)
+            if last is not None:
+                return asking.ended(request, last, now)
         return asking.answer(request, aset, members, now)
 
     def target(self, request: Request) -> tuple[ApplianceSet | None, Sequence[Member]]:

@@ -7,10 +7,11 @@ intents. A person's request is not held by budgets, but it counts in them.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cloudmon.model.actions import ActionClass, Intent, Origin, Verb
-from cloudmon.model.changes import Budget
+from cloudmon.model.changes import Budget, Change, FindingEnd
+from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.reconcile import limits as limit
 from cloudmon.reconcile.picture import Moment
 from cloudmon.reconcile.plan import Held, Step
@@ -101,6 +102,38 @@ class _Spent:
             )
             self._counts[key] = found
         return found
+
+
+def findings(
+    held: Iterable[Held], opened: Mapping[tuple[FindingKind, str], Finding], moment: Moment
+) -> Iterator[Change]:
+    """What is written about held steps: a finding for each while it is held, so that people see what waits, and why.
+
+    Arguments:
+        held: from :func:`judge`.
+        opened: all open findings.
+        moment: the tick.
+    """
+    now: dict[str, Held] = {}
+    for one in held:
+        now.setdefault(_subject(one.step.intent, opened), one)
+    for subject, one in now.items():
+        intent = one.step.intent
+        message = f"{intent.verb} is held back: {one.breaker}"
+        before = opened.get((FindingKind.HELD, subject))
+        if before is None or before.message != message:
+            evidence = {"reason": intent.reason, "action_class": intent.action_class.value}
+            finding = Finding(FindingKind.HELD, subject, intent.tenant, "warning", message, evidence, moment.now)
+            yield Change(tenant=intent.tenant, findings=(finding,))
+    for (kind, subject), finding in opened.items():
+        if kind is FindingKind.HELD and subject not in now:
+            yield Change(tenant=finding.tenant, findings=(FindingEnd(kind, subject),))
+
+
+def _subject(intent: Intent, opened: Mapping[tuple[FindingKind, str], Finding]) -> str:
+    node = f"node:{intent.cloud}:{intent.node_id}"
+    stray = any((kind, node) in opened for kind in (FindingKind.ORPHAN, FindingKind.DUPLICATE))
+    return node if stray else f"{intent.appliance.set_uid}/{intent.appliance.ordinal}"
 
 
 def all_budgets(steps: Iterable[Step], moment: Moment) -> list[Budget]:

@@ -152,6 +152,7 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
     doubted = {view.cloud: view.suspicious for view in views.values() if view.suspicious}
     found.steps, held = breakers.judge(turn.decided, estate.recent, moment, doubted)
     found.held.extend(held)
+    found.changes.extend(breakers.findings(held, index.findings, moment))
     return found
 
 

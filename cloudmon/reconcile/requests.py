@@ -51,6 +51,13 @@ def split(target: str) -> tuple[str, int | None]:
     return name, int(ordinal) if ordinal.isdecimal() else None
 
 
+def ended(request: Request, aset: ApplianceSet, now: dt.datetime) -> Answer:
+    """The answer to a request about a set that has ended."""
+    at = (aset.retired_at or now).isoformat(timespec="seconds")
+    late = "too late: " if request.verb is RequestVerb.EXTEND else ""
+    return refused(f"{late}{aset.name} ended at {at}, because {aset.retired_reason}")
+
+
 def answer(request: Request, aset: ApplianceSet | None, members: Sequence[Member], now: dt.datetime) -> Answer:
     """Whether a request about a set or its appliances can be done, and what is written at once.
 

@@ -277,3 +277,14 @@ def test_a_failure_is_said_with_its_reason() -> None:
 )
 def test_a_target_names_one_or_all(target: str, found: tuple[str, int | None]) -> None:
     assert requests.split(target) == found
+
+
+@pytest.mark.parametrize(
+    ("verb", "why"), [(RequestVerb.EXTEND, "too late: storefront ended"), (RequestVerb.REBOOT, "storefront ended")]
+)
+def test_a_set_that_has_ended_is_refused_with_when_and_why(verb: RequestVerb, why: str) -> None:
+    over = aset(retired_at=ago(60), retired_reason="its lease ended")
+    found = requests.ended(request(verb), over, NOW)
+    assert (found.state, found.outcome) == (
+        RequestState.REFUSED, f"{why} at {ago(60).isoformat(timespec='seconds')}, because its lease ended",
+    )  # fmt: skip
