@@ -49,9 +49,9 @@ class Offers:
 
     def fetched(self) -> dict[str, dt.datetime]:
         """By cloud: when it was asked last."""
-        row = offer_fetches.c
-        statement = sa.select(row.cloud, row.fetched_at)
-        return self._database.read(lambda connection: {found.cloud: found.fetched_at for found in connection.execute(statement)})
+        statement = sa.select(offer_fetches.c.cloud, offer_fetches.c.fetched_at)
+        found = self._database.read(lambda connection: connection.execute(statement).all())
+        return {row.cloud: row.fetched_at for row in found}
 
     def all(self) -> list[Offer]:
         """What all clouds sell, by cloud and key."""
