@@ -163,7 +163,8 @@ def pursue(case: Case, market: Market) -> Step | Change | Waiting:
     """A launch that is recorded and not confirmed: wait, ask again with the same token, or give it up."""
     intent = case.intent
     assert intent is not None  # noqa: S101  # the caller looked
-    if intent.state is IntentState.PERFORMED:
+    # The cloud took the order, or a listing has shown the node that the lost answer would have named.
+    if intent.state is IntentState.PERFORMED or case.member.node_id:
         return Waiting(case.subject, "was launched and has not been seen running", None)
     # Its call may still be in flight in this very process.
     if intent.id in case.moment.in_flight:

@@ -6,7 +6,23 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pictures import ESTATE, NOW, OTHER_UID, UID, ago, ahead, aset, case, choices, intent, member, moment, offer, token
+from pictures import (
+    ESTATE,
+    NOW,
+    OTHER_UID,
+    UID,
+    ago,
+    ahead,
+    aset,
+    case,
+    choices,
+    intent,
+    member,
+    moment,
+    offer,
+    token,
+    unseen,
+)
 
 from cloudmon.model.actions import Intent, IntentState, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, IncarnationState
@@ -143,6 +159,13 @@ def pursue(open_intent: Intent, of: Market | None = None, **other: Any) -> Any:
 )
 def test_a_launch_is_waited_for(open_intent: Intent, other: dict[str, Any]) -> None:
     assert isinstance(pursue(open_intent, **other), Waiting)
+
+
+def test_a_launch_whose_node_is_known_is_neither_asked_again_nor_given_up_however_long_its_cloud_is_away() -> None:
+    """Its answer was lost, a listing named the node, and then nothing was seen any more."""
+    known = member(ApplianceState.LAUNCHING, since=ago(5_000))
+    of = case(known, Condition.UNKNOWN, intent=intent(created_at=ago(5_000)), view=unseen())
+    assert isinstance(launch.pursue(of, market(SMALL)), Waiting)
 
 
 def test_a_launch_without_an_answer_is_asked_again_with_the_same_token() -> None:
