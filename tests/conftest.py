@@ -14,6 +14,8 @@ import pytest
 # The shipped suites say what failed as clearly as tests do.
 pytest.register_assert_rewrite("cloudmon.testing")
 
+pytest_plugins = ["on_moto"]
+
 _numbers = itertools.count(1)
 
 

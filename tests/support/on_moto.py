@@ -1,4 +1,4 @@
-"""moto's server, threaded, on loopback: an EC2 endpoint to hold adapters to the laws of the contract.
+"""moto's server, threaded, on loopback: an EC2 endpoint for adapters and for whole estates.
 
 Where moto is laxer than EC2, it is made as strict here, so that an adapter needs no word about moto: EC2 refuses orders
 to instances in the wrong state, unknown instance types and images, and tags for what is not there.
