@@ -24,9 +24,6 @@ from cloudmon.reconcile.picture import CONDITION_OF, CloudView, Condition, Estat
 from cloudmon.reconcile.plan import Plan, Step, Waiting
 from cloudmon.reconcile.sweep import Stray
 
-_SIGHTED = frozenset({ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.FAULTED})
-"""States of members whose node was in a listing before: those that can be missed."""
-
 
 @dataclass(slots=True)
 class Index:
@@ -62,19 +59,14 @@ class _Round:
             self.found.waiting.append(decision)
 
 
-def missing(view: CloudView, members: Sequence[Member]) -> list[str]:
-    """Ids of nodes that were seen before and are not in this view."""
-    nodes = view.nodes
-    return [m.node_id for m in members if m.node_id and m.node_id not in nodes and m.state in _SIGHTED]
-
-
 def to_verify(estate: Estate, cloud: str, view: CloudView) -> list[str]:
     """Ids that are worth asking the cloud for one by one, because their absence would mean something."""
     nodes = view.nodes
     ids = [
         m.node_id
         for m in estate.members
-        if m.cloud == cloud and m.node_id and m.node_id not in nodes and m.state is not ApplianceState.RETIRED
+        # Most are in the listing: that test comes first.
+        if m.node_id not in nodes and m.node_id and m.cloud == cloud and m.state is not ApplianceState.RETIRED
     ]
     ids += [
         row.node_id for row in estate.incarnations if row.cloud == cloud and row.node_id and row.node_id not in nodes
@@ -214,10 +206,12 @@ def _doubt(view: CloudView, index: Index, moment: Moment) -> tuple[CloudView, Ch
     suspicious = ""
     writes: tuple[Timer | TimerClear, ...] = ()
     if view.healthy:
-        known = [m for m in index.by_cloud[view.cloud] if m.state in _SIGHTED and m.node_id]
-        lost = len(missing(view, known))
+        launching = ApplianceState.LAUNCHING
+        # A node that is known and whose launch is over was seen before: those are the ones that can be missed.
+        known = [m.node_id for m in index.by_cloud[view.cloud] if m.node_id and m.state is not launching]
+        lost = sum(1 for node_id in known if node_id not in view.nodes)
         # A listing that lacked what is there lacked it, even where asking one by one made up for that.
-        lost += sum(1 for m in known if m.node_id in view.lacked) if view.lacked else 0
+        lost += sum(1 for node_id in known if node_id in view.lacked) if view.lacked else 0
         limits = moment.limits
         vanished = lost >= limits.vanish_min and lost >= limits.vanish_fraction * len(known)
         if vanished:

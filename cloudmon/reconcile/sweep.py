@@ -7,7 +7,7 @@ and never touched.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cloudmon.model.actions import ActionClass, Intent, IntentState, LogEntry, Origin, Verb
@@ -30,7 +30,7 @@ RETRY_MAX_S = 900
 
 
 def unexplained(
-    view: CloudView, estate: str, members: Iterable[Member], incarnations: Iterable[Incarnation]
+    view: CloudView, estate: str, members: Collection[Member], incarnations: Iterable[Incarnation]
 ) -> Iterator[Node]:
     """Living nodes of our estate in this view that are neither the node of a member or open incarnation, nor, where
     that one's id is not known yet, carry its token.
@@ -41,13 +41,9 @@ def unexplained(
         members: those whose current incarnation is on this cloud.
         incarnations: open ones on this cloud.
     """
-    ids: set[str] = set()
-    tokens: set[str] = set()
-    for member in members:
-        if member.node_id:
-            ids.add(member.node_id)
-        elif member.token:
-            tokens.add(member.token)
+    ids = {member.node_id for member in members}
+    ids.discard("")
+    tokens = {member.token for member in members if not member.node_id}
     for row in incarnations:
         if row.node_id:
             ids.add(row.node_id)
