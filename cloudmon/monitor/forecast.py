@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from concurrent.futures import wait
 from dataclasses import replace
 
 from cloudmon.clock import Clock
@@ -19,7 +20,7 @@ from cloudmon.monitor import estate as estates
 from cloudmon.monitor import reporting
 from cloudmon.monitor.observe import Observer
 from cloudmon.monitor.reports import PlanReport
-from cloudmon.monitor.tick import Policy, rankings
+from cloudmon.monitor.tick import LOOK_BACK_S, Policy, rankings
 from cloudmon.provider import Provider
 from cloudmon.reconcile import breakers, planner
 from cloudmon.reconcile.picture import CloudView, Estate, Moment
@@ -31,7 +32,7 @@ def forecast(
     store: Store, workers: Workers[Provider], clock: Clock, policy: Policy, wanted: Wanted, now: dt.datetime
 ) -> PlanReport:
     """The plan that a tick would make, beside what becomes of sets."""
-    since = now - dt.timedelta(seconds=breakers.longest_window_s(policy.limits))
+    since = now - dt.timedelta(seconds=max(breakers.longest_window_s(policy.limits), LOOK_BACK_S))
     offers = _offers(store, workers, policy)
     estate = _as_if(estates.load(store, since=since, offers=offers), wanted, now)
 
@@ -63,11 +64,16 @@ def _offers(store: Store, workers: Workers[Provider], policy: Policy) -> list[Of
     """What the store knows; a cloud that it knows nothing of is asked."""
     found = estates.offers(store, policy.prices)
     known = {offer.cloud for offer in found}
-    for cloud in policy.clouds:
-        if cloud not in known:
-            future = workers.submit(cloud, lambda provider: list(provider.list_offers()))
-            if future.exception(policy.call_timeout_s * 2) is None:
-                found += estates.priced(future.result(), policy.prices)
+    asked = [
+        workers.submit(cloud, lambda provider: list(provider.list_offers()))
+        for cloud in policy.clouds
+        if cloud not in known
+    ]
+    # One that hangs is seen as such a moment later, when it is looked at.
+    done, _ = wait(asked, timeout=policy.call_timeout_s * 2)
+    for future in done:
+        if not future.cancelled() and future.exception() is None:
+            found += estates.priced(future.result(), policy.prices)
     return found
 
 
@@ -84,11 +90,21 @@ def _as_if(estate: Estate, wanted: Wanted, now: dt.datetime) -> Estate:
             )
         else:
             sets[uid] = replace(before, spec=put.spec)
+        members = [_again(m, put.spec.count, now) if m.set_uid == uid else m for m in members]
         have = {m.ordinal for m in members if m.set_uid == uid}
         members += [_requested(uid, n, put.spec.tenant, now) for n in range(1, put.spec.count + 1) if n not in have]
     for aset in wanted.retire:
         sets[aset.uid] = replace(sets[aset.uid], retiring_since=now, retired_reason="it is not named any more")
     return replace(estate, sets=sets, members=members)
+
+
+def _again(member: Member, count: int, now: dt.datetime) -> Member:
+    """A member that ended and is wanted again goes back to where it began."""
+    if member.state is not ApplianceState.RETIRED or member.ordinal > count:
+        return member
+    return member._replace(
+        state=ApplianceState.REQUESTED, since=now, wanted=Power.RUNNING, node_id="", rung=0, attempts=0, retry_at=None
+    )
 
 
 def _requested(uid: str, ordinal: int, tenant: str, now: dt.datetime) -> Member:

@@ -42,7 +42,7 @@ class Observer:
     def __init__(self, workers: Workers[Provider], clock: Clock, *, patience_s: float) -> None:
         self._workers = workers
         self._clock = clock
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._asked: dict[str, tuple[dt.datetime, concurrent.futures.Future[CloudView]]] = {}
         self._seen_before: dict[str, bool] = {}
 
@@ -63,13 +63,13 @@ class Observer:
                 call = _Look(cloud, facts, absent, verify, self._clock)
                 self._asked[cloud] = (now, self._workers.submit(cloud, call))
         futures = [future for _, future in self._asked.values()]
-        concurrent.futures.wait(futures, timeout=self._patience_s)
+        concurrent.futures.wait(futures, timeout=self.patience_s)
         return {cloud: self._take(cloud, facts, now) for cloud, facts in clouds.items()}
 
     def _take(self, cloud: str, facts: CloudFacts, now: dt.datetime) -> CloudView:
         since, future = self._asked[cloud]
         if not future.done():
-            waited = (now - since).total_seconds() + self._patience_s
+            waited = (now - since).total_seconds() + self.patience_s
             view = _unseen(cloud, facts, since, f"it has not answered for {waited:.0f} s")
         else:
             del self._asked[cloud]

@@ -42,7 +42,7 @@ def waits(plan: Plan, estate: Estate) -> tuple[Wait, ...]:
     """Who waits for what."""
     found = []
     for waiting in plan.waiting:
-        uid, _, rest = waiting.subject.partition("/")
+        uid, _, rest = waiting.subject.rpartition("/")
         aset = estate.sets.get(uid)
         name = f"{aset.name}/{rest}" if aset is not None else waiting.subject
         found.append(Wait(name, waiting.reason, waiting.until))

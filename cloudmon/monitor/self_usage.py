@@ -55,7 +55,6 @@ class Meter:
         since = self._written_at
         if not force and since is not None and 0 <= (now - since).total_seconds() < WRITE_EVERY_S:
             return
-        self._written_at = now
         totals = dict(self._totals())
         events = []
         for (dimension, cloud), total in totals.items():
@@ -64,9 +63,10 @@ class Meter:
             used = total - (known or Decimal(0))
             if used:
                 events.append(_event(self._owner.epoch, dimension, Mark.QUANTITY, now, cloud, used))
-        self._before = totals
         if events:
             self._store.usage.add(self._owner, events, now)
+        # What the store did not take is written with what comes after it.
+        self._written_at, self._before = now, totals
 
     def end(self) -> None:
         """The monitor ends in good order."""

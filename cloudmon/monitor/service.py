@@ -91,6 +91,7 @@ class Service:
         self._leave_by: float | None = None
         self._asked: dict[str, Future[Sequence[Offer]]] = {}
         self._waited: set[str] = set()
+        self._outdated: set[str] = set()
         self._exit = ExitStack()
         self._given = workers
         self._monitor: Monitor | None = None
@@ -246,7 +247,7 @@ class Service:
         with contextlib.suppress(StoreUnavailable):  # the tick says so, and goes on watching
             self.refresh_offers()
         report = monitor.tick()
-        if monitor.policy.view is not None and monitor.policy.view.confirmed:
+        if monitor.policy.view is not None and monitor.policy.view.confirmed and not report.store_away:
             # What was confirmed has been taken over; the next suspicious view is held again.
             monitor.policy = replace(monitor.policy, view=replace(monitor.policy.view, confirmed=False))
         return report
@@ -264,6 +265,11 @@ class Service:
             _log.error("another store needs a restart; all other changes are taken over", file=str(self._file.path))
             settings = settings.model_copy(update={"store": self.settings.store})
         if settings.clouds != self.settings.clouds or settings.monitor != self.settings.monitor:
+            # A cloud of the same name may be another one by now, and sell other things.
+            changed = {name for name, found in settings.clouds.items() if self.settings.clouds.get(name) != found}
+            self._outdated |= changed
+            for cloud in changed:
+                self._asked.pop(cloud, None)
             self.settings = settings
             for cloud in self._paces.keys() & settings.clouds.keys():
                 self._paces[cloud].allow(self._allowance(cloud))
@@ -282,7 +288,8 @@ class Service:
         fetched = self.store.offers.fetched()
         for cloud in self.settings.clouds:
             fetched_at = fetched.get(cloud)
-            if cloud not in self._asked and (fetched_at is None or now - fetched_at >= due):
+            outdated = fetched_at is None or now - fetched_at >= due or cloud in self._outdated
+            if cloud not in self._asked and outdated:
                 self._asked[cloud] = self.workers.submit(cloud, lambda provider: provider.list_offers())
                 if fetched_at is None and cloud not in self._waited:
                     new.append(self._asked[cloud])
@@ -294,6 +301,7 @@ class Service:
             del self._asked[cloud]
             try:
                 self.store.offers.replace(cloud, list(future.result()), now)
+                self._outdated.discard(cloud)
             except StoreError:
                 raise
             except (CloudError, CancelledError) as error:

@@ -44,6 +44,9 @@ CHUNK = 1_000
 STEPS = 1_000
 """Actions begun in one tick; the next tick decides about the rest anew. Bounds the memory and the length of a tick."""
 
+LOOK_BACK_S = 3_600
+"""Seconds that failed launches are looked back at, where the breakers' windows are shorter."""
+
 CLOCK_JUMP_S = 30.0
 """Seconds by which the wall clock may leave the steady one between two ticks before the tick destroys nothing."""
 
@@ -179,7 +182,7 @@ class Monitor:
         return found.held
 
     def _load(self, now: dt.datetime) -> Estate:
-        since = now - dt.timedelta(seconds=max(breakers.longest_window_s(self.policy.limits), 3_600))
+        since = now - dt.timedelta(seconds=max(breakers.longest_window_s(self.policy.limits), LOOK_BACK_S))
         return estates.load(self.store, since=since, offers=estates.offers(self.store, self.policy.prices))
 
     def _moment(self, now: dt.datetime, estate: Estate, first: bool) -> Moment:
@@ -200,6 +203,7 @@ class Monitor:
         def absent(cloud: str, view: CloudView) -> Sequence[str]:
             return planner.to_verify(estate, cloud, view) if estate is not None else ()
 
+        self.observer.patience_s = self.policy.call_timeout_s * 2
         views = self.observer.look(self.policy.clouds, absent, verify=self.policy.limits.verify_per_tick)
         self.views = views
         return views
