@@ -83,7 +83,9 @@ def answer(request: Request, aset: ApplianceSet | None, members: Sequence[Member
         kind = request.arguments.get("kind", "")
         if kind not in {found.value for found in ControlKind}:
             return refused(f"{kind!r} is no control; release one of pause, protect, maintenance")
-        return Answer(RequestState.DONE, f"{kind} of {request.target} is released", release=ControlKind(kind))
+        there = any(control.kind == kind and control.ordinal == ordinal for control in aset.controls)
+        outcome = f"{kind} of {request.target} is released" if there else f"no {kind} lies on {request.target}"
+        return Answer(RequestState.DONE, outcome, release=ControlKind(kind))
     if request.verb is RequestVerb.EXTEND:
         return _extend(request, aset, now)
     if request.verb is RequestVerb.RETIRE:
@@ -185,13 +187,14 @@ def turns(request: Request, aset: ApplianceSet, members: Sequence[Member], inten
     covered = [m for m in members if ordinal in (None, m.ordinal) and m.state is not ApplianceState.RETIRED]
     out = sum(1 for m in members if m.state not in (ApplianceState.RUNNING, ApplianceState.RETIRED))
     out += sum(1 for m in members if m.state is ApplianceState.RUNNING and _under_way(touched.get(m.ordinal)))
-    todo = [m.ordinal for m in covered if m.ordinal not in touched and m.node_id and not _spared(request, m)]
+    todo = sorted(m.ordinal for m in covered if m.ordinal not in touched and m.node_id and not _spared(request, m))
     if ordinal is not None:
         return frozenset(todo)
     # What is out of service already and still to be done costs nobody anything more.
-    down = [m.ordinal for m in covered if m.ordinal in todo and m.state is not ApplianceState.RUNNING]
+    running = {m.ordinal for m in covered if m.state is ApplianceState.RUNNING}
+    down = [ordinal for ordinal in todo if ordinal not in running]
     room = max(0, aset.spec.healing.batch - out)
-    well = [m.ordinal for m in covered if m.ordinal in todo and m.state is ApplianceState.RUNNING]
+    well = [ordinal for ordinal in todo if ordinal in running]
     return frozenset([*down[: aset.spec.healing.batch], *well[:room]])
 
 
@@ -212,7 +215,9 @@ def progress(request: Request, members: Sequence[Member], intents: Iterable[Inte
     living = [m for m in covered if m.state not in (ApplianceState.RETIRED, ApplianceState.RETIRING)]
     if request.verb is RequestVerb.RETIRE:
         if all(m.state is ApplianceState.RETIRED for m in covered):
-            return Answer(RequestState.DONE, f"{len(covered)} appliances have ended")
+            return Answer(
+                RequestState.DONE, f"{request.target.removesuffix('/*')} has ended: no cloud shows a node of it"
+            )
         return None
     if not living:
         return Answer(RequestState.FAILED, f"{request.target} was retired before it was done")
@@ -226,7 +231,7 @@ def progress(request: Request, members: Sequence[Member], intents: Iterable[Inte
     # One that is wanted off has nothing to come back to.
     left = [m for m in living if m.ordinal in done or not _spared(request, m)]
     if all(m.ordinal in done and (m.state is ApplianceState.RUNNING or m.wanted is not Power.RUNNING) for m in left):
-        return Answer(RequestState.DONE, f"{request.verb} of {len(left)} appliances done")
+        return Answer(RequestState.DONE, f"{request.verb} of {_appliances(left)} done")
     return None
 
 
@@ -244,7 +249,11 @@ def _power_progress(request: Request, living: Sequence[Member]) -> Answer | None
     stopped = sum(1 for m in living if m.state is ApplianceState.STOPPED)
     frozen = sum(1 for m in living if m.state is ApplianceState.SUSPENDED)
     if wanted is Power.SUSPENDED and stopped:
-        return Answer(RequestState.DONE, f"{len(living)} appliances are off; {stopped} were stopped, not suspended")
+        return Answer(RequestState.DONE, f"{_appliances(living)} off; {stopped} stopped, not suspended")
     if wanted is Power.STOPPED and frozen:
-        return Answer(RequestState.DONE, f"{len(living)} appliances are off; {frozen} are suspended and stay so")
-    return Answer(RequestState.DONE, f"{len(living)} appliances are {wanted}")
+        return Answer(RequestState.DONE, f"{_appliances(living)} off; {frozen} suspended, which it stays")
+    return Answer(RequestState.DONE, f"{_appliances(living)} {wanted}")
+
+
+def _appliances(members: Sequence[Member]) -> str:
+    return f"{len(members)} appliance{'s' if len(members) != 1 else ''}"

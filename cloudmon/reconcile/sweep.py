@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cloudmon.model.actions import ActionClass, Intent, IntentState, LogEntry, Origin, Verb
-from cloudmon.model.appliances import Cause, Incarnation, IncarnationState, Member
+from cloudmon.model.appliances import ApplianceState, Cause, Incarnation, IncarnationState, Member
 from cloudmon.model.changes import Change, FindingEnd
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import DEFAULT_TENANT, TAG_TENANT, ApplianceId, Token
@@ -43,7 +43,8 @@ def unexplained(
     """
     ids = {member.node_id for member in members}
     ids.discard("")
-    tokens = {member.token for member in members if not member.node_id}
+    # A launch looks for its node by its token; what ended or was given up keeps its token and explains nothing.
+    tokens = {m.token for m in members if not m.node_id and m.state is ApplianceState.LAUNCHING}
     for row in incarnations:
         if row.node_id:
             ids.add(row.node_id)

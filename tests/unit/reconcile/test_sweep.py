@@ -74,6 +74,9 @@ LIVE = incarnation(state=IncarnationState.LIVE)
         ([node("n-1"), STRAY], [member()], [], ["n-9"]),
         ([node("n-1")], [member(ApplianceState.LAUNCHING, node_id="")], [], []),
         ([node("n-1"), STRAY], [member(ApplianceState.LAUNCHING, node_id="")], [], ["n-9"]),
+        ([node("n-1")], [member(ApplianceState.RETIRED)], [], ["n-1"]),
+        ([node("n-1")], [member(ApplianceState.REQUESTED)], [], ["n-1"]),
+        ([node("n-1"), STRAY], [member(ApplianceState.REQUESTED)], [incarnation()], ["n-9"]),
         ([node("n-1")], [], [incarnation()], []),
         ([node("n-1")], [], [incarnation(node_id="")], []),
         ([ORPHAN], [member()], [], ["n-8"]),
@@ -84,6 +87,8 @@ LIVE = incarnation(state=IncarnationState.LIVE)
     ],
     ids=[
         "a member's node", "a second node of a member", "the token of a launch", "a second node of a launch",
+        "what a retired one left",
+        "what one that has none left", "a second one beside its former node",
         "the node of an ending", "the token of an ending", "no row at all", "of no estate", "of another estate",
         "one that has ended", "one that is ending",
     ],
