@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -64,7 +65,7 @@ def judge(
         "none at all", "no limit", "each class has its own budget",
     ],
 )  # fmt: skip
-def test_a_budget_lets_pass_what_it_says(limits: dict[str, int], steps: list[Intent], passed: int) -> None:
+def test_a_budget_lets_pass_what_it_says(limits: dict[str, Any], steps: list[Intent], passed: int) -> None:
     found, held = judge(steps, **limits)
     assert found == passed
     assert all("budget used up" in why for why in held)
@@ -174,11 +175,12 @@ def test_no_budget_is_ever_exceeded(limits: Any, steps: Any, recent: Any) -> Non
         [step(terminate(uid=uid, tenant=tenant, cloud=cloud)) for uid, tenant, cloud in steps], earlier, at, {}
     )
     counted = [one for one in earlier if one.created_at > ago(3_600)]
-    for scope, of in (
-        ("per_set", lambda one: one.appliance.set_uid),
-        ("per_tenant", lambda one: one.tenant),
-        ("per_cloud", lambda one: one.cloud),
-    ):
+    scopes: dict[str, Callable[[Intent], str]] = {
+        "per_set": lambda one: one.appliance.set_uid,
+        "per_tenant": lambda one: one.tenant,
+        "per_cloud": lambda one: one.cloud,
+    }
+    for scope, of in scopes.items():
         for value in {of(one.intent) for one in passed}:
             new = sum(1 for one in passed if of(one.intent) == value)
             old = sum(1 for one in counted if of(one) == value)

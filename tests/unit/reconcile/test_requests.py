@@ -126,7 +126,7 @@ def test_a_control_is_released() -> None:
     [({"by_s": "3600"}, ahead(3_660)), ({"until": ahead(90).isoformat()}, ahead(90))],
     ids=["by so long", "until an instant"],
 )
-def test_a_lease_is_extended_and_warned_about_anew(arguments: dict[str, str], end: Any) -> None:
+def test_a_lease_is_extended_and_warned_about_anew(arguments: dict[str, Any], end: Any) -> None:
     found = answer(RequestVerb.EXTEND, "storefront", **arguments)
     assert (found.state, found.set_values) == (RequestState.DONE, {"lease_end": end, "warned_s": ()})
     assert found.log_kind == "lease.extended"
