@@ -22,7 +22,7 @@ from cloudmon.monitor.observe import Observer
 from cloudmon.monitor.reports import PlanReport
 from cloudmon.monitor.tick import LOOK_BACK_S, Policy, rankings
 from cloudmon.provider import Provider
-from cloudmon.reconcile import breakers, planner
+from cloudmon.reconcile import breakers, foresight, planner
 from cloudmon.reconcile.picture import CloudView, Estate, Moment
 from cloudmon.reconcile.wanted import Wanted
 from cloudmon.store import Store
@@ -31,7 +31,8 @@ from cloudmon.store import Store
 def forecast(
     store: Store, workers: Workers[Provider], clock: Clock, policy: Policy, wanted: Wanted, now: dt.datetime
 ) -> PlanReport:
-    """The plan that a tick would make, beside what becomes of sets."""
+    """The plan that a tick would make, beside what becomes of sets. What is seen now and not written yet counts as
+    known: a node that is gone is launched anew by the tick after, and a person wants to read of that."""
     since = now - dt.timedelta(seconds=max(breakers.longest_window_s(policy.limits), LOOK_BACK_S))
     offers = _offers(store, workers, policy)
     estate = _as_if(estates.load(store, since=since, offers=offers), wanted, now)
@@ -57,6 +58,10 @@ def forecast(
         estate = replace(estate, known=estates.known_tokens(store, strays))
     asked = estates.born_of(store, estate.requests)
     plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, index, moment)
+    if plan.changes:
+        estate = foresight.written(estate, plan.changes)
+        index = planner.index_of(estate)
+        plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, index, moment)
     return PlanReport(reporting.rows(plan, estate), tuple(plan.notes), reporting.waits(plan, estate))
 
 
