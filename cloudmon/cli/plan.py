@@ -15,7 +15,7 @@ from cloudmon.errors import RequestRefused
 
 if TYPE_CHECKING:
     from cloudmon.model.requests import Request
-    from cloudmon.monitor.reports import PlanReport
+    from cloudmon.monitor.reports import PlanReport, Wait
     from cloudmon.monitor.service import Service
 
 WOULD_ACT = 2
@@ -53,8 +53,21 @@ def plan(config: Config = None, form: Output = Format.TABLE) -> None:
 def show(report: PlanReport, form: Format) -> None:
     """Rows to stdout, notes to stderr."""
     output.emit(rows(report), COLUMNS, form, empty="nothing to do")
+    notes(report)
+
+
+def notes(report: PlanReport) -> None:
+    """What explains the plan, and who waits for what: one line for all that wait for the same."""
     for sentence in report.notes:
         output.note(f"note: {sentence}")
+    waiting: dict[str, list[Wait]] = {}
+    for wait in report.waits:
+        waiting.setdefault(wait.reason, []).append(wait)
+    for reason, waits in waiting.items():
+        others = f" and {len(waits) - 1} more" if len(waits) > 1 else ""
+        untils = [wait.until for wait in waits if wait.until is not None]
+        until = f" (until {output.moment(min(untils))})" if untils else ""
+        output.note(f"waits: {waits[0].subject}{others}: {reason}{until}")
 
 
 def rows(report: PlanReport) -> Sequence[Row]:
@@ -88,8 +101,7 @@ def apply(config: Config = None, yes: Yes = False, timeout: Timeout = "15m", for
         if form is Format.TABLE:
             show(report, form)
         else:
-            for sentence in report.notes:
-                output.note(f"note: {sentence}")
+            notes(report)
         if report.acts and not yes:
             asking.agree("Do this?")
         reached = _carry_out(service, timeout_s)

@@ -39,7 +39,8 @@ def broken(
         yield f"size {offer.size} is not among those asked for"
     if needs.architecture is not None and offer.architecture != needs.architecture:
         yield f"{offer.architecture} is not {needs.architecture}"
-    if offer.vcpus < needs.vcpus:
+    # A cloud may not say how many processors there are; one is in every machine.
+    if max(1, offer.vcpus) < needs.vcpus:
         yield f"{offer.vcpus} of {needs.vcpus} vcpus"
     if offer.memory_mib < needs.memory_mib:
         yield f"{offer.memory_mib} of {needs.memory_mib} MiB of memory"

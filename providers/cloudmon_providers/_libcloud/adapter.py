@@ -248,9 +248,9 @@ class LibcloudProvider(abc.ABC):
                     raise
 
     def _offer(self, size: NodeSize, location: str) -> Offer:
-        """A size as an offer. What the driver does not tell is 0, which meets no need but "none"."""
+        """A size as an offer. What the driver does not tell is 0, which meets no need but that of any machine."""
         extra = size.extra or {}
-        vcpus = extra.get("vcpus") or extra.get("cpu") or extra.get("cpus") or 0
+        vcpus = next((extra[name] for name in ("vcpus", "vcpu", "cpu", "cpus") if extra.get(name)), 0)
         return Offer(self.cloud, str(size.id), str(location), _whole(vcpus), _whole(size.ram), _whole(size.disk))
 
 

@@ -40,6 +40,8 @@ def taken(choices: tuple[Choice, ...]) -> list[str]:
 ORDER = [
     pytest.param(["small", "medium", "large"], Needs(), SHOP, id="cheapest first"),
     pytest.param(["medium", "large"], Needs(vcpus=2), SHOP, id="too few vcpus lose"),
+    pytest.param(["small"], Needs(), (replace(SMALL, vcpus=0),), id="every machine has one processor"),
+    pytest.param([], Needs(vcpus=2), (replace(SMALL, vcpus=0),), id="an unknown number meets no greater need"),
     pytest.param(["large"], Needs(memory_mib=5_000), SHOP, id="too little memory loses"),
     pytest.param(["large"], Needs(disk_gib=41), SHOP, id="too little disk loses"),
     pytest.param(["large"], Needs(locations=("b",)), SHOP, id="other locations lose"),
