@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,13 +79,30 @@ def confirm(  # noqa: PLR0913  # one option each
 
     def wish(store: Store) -> Wish:
         if " per " in target:
-            return asking.Wish(RequestVerb.CONFIRM, target, DEFAULT_TENANT, reason)
+            _known_budget(target, settings.clouds, {aset.tenant for aset in store.sets.all(opening.scope_of(tenant))})
+            said = f"{target}: holds nothing back for an hour"
+            return asking.Wish(RequestVerb.CONFIRM, target, DEFAULT_TENANT, reason, said=said)
         cloud = target.removeprefix("cloud:")
         if cloud in settings.clouds:
-            return asking.Wish(RequestVerb.CONFIRM, f"cloud:{cloud}", DEFAULT_TENANT, reason)
+            said = f"what cloud {cloud} lists is believed for an hour"
+            return asking.Wish(RequestVerb.CONFIRM, f"cloud:{cloud}", DEFAULT_TENANT, reason, said=said)
         named = opening.find(store, opening.scope_of(tenant), target)
-        return asking.Wish(RequestVerb.CONFIRM, named.aset.uid, named.aset.tenant, reason)
+        said = f"{named.aset.name}: its own budgets hold nothing back for an hour"
+        return asking.Wish(RequestVerb.CONFIRM, named.aset.uid, named.aset.tenant, reason, said=said)
 
     ends = asking.ENDS | {RequestState.ACCEPTED}
     patience = asking.Patience(wait, opening.duration_s(timeout, option="--timeout"), ends)
     asking.ask(config, wish, patience, form)
+
+
+def _known_budget(name: str, clouds: Iterable[str], tenants: Iterable[str]) -> None:
+    """Raises RequestRefused for a budget that no breaker keeps: confirmed, it would let nothing pass."""
+    from cloudmon.model.actions import ActionClass
+    from cloudmon.plugins import nearest
+
+    scopes = [*(f"cloud {cloud}" for cloud in clouds), *(f"tenant {tenant}" for tenant in tenants)]
+    classes = (ActionClass.DISRUPTIVE, ActionClass.DESTRUCTIVE, ActionClass.RETIREMENT)
+    known = [f"{kind} per {scope}" for kind in classes for scope in scopes]
+    if name not in known:
+        hint = "; name the set itself" if name.endswith(" per set") else nearest(name, known)
+        raise RequestRefused(f"there is no budget called {name!r}{hint}")

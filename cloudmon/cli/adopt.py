@@ -41,7 +41,7 @@ def adopt(  # noqa: PLR0913  # one option each
     from cloudmon.model.requests import RequestVerb
 
     if (node_id is None) == (tag is None):
-        raise RequestRefused("say which: one node by its id, or all with --tag key=value")
+        raise RequestRefused("say which: either one node by its id, or all with --tag key=value")
     if tag is not None and ("=" not in tag or ordinal is not None):
         raise RequestRefused("--tag is key=value, and takes no --ordinal")
 

@@ -89,6 +89,10 @@ def group(**about: Any) -> typer.Typer:
     return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **about)
 
 
+Misuse: type[Any] = typer.BadParameter.__bases__[0]
+"""Usage errors, of whichever click it is that typer brings."""
+
+
 class Commands(TyperGroup):
     """The top of the command line."""
 
@@ -104,11 +108,18 @@ class Commands(TyperGroup):
             formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
     def invoke(self, ctx: Any) -> Any:
-        """Errors of ours are one sentence and exit code 1; an interrupt is exit code 130."""
+        """Errors of ours are one sentence and exit code 1; an interrupt is exit code 130.
+
+        So is what was typed wrong: a script that reads 2 from `cloudmon plan` must be able to believe it.
+        """
         try:
             return super().invoke(ctx)
         except CloudmonError as error:
             typer.echo(f"cloudmon: {error.message}", err=True)
+            raise typer.Exit(1) from error
+        except Misuse as error:
+            error.message = str(error.message).removeprefix("Value error, ").replace(": Value error, ", ": ")
+            error.show()
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
             typer.echo("cloudmon: interrupted", err=True)

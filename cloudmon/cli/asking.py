@@ -54,6 +54,8 @@ class Wish:
     tenant: str
     reason: str
     arguments: Mapping[str, str] = field(default_factory=dict)
+    said: str = ""
+    """What is told once it is accepted, where nothing more is waited for. Empty: that it is accepted."""
 
     def request(self, clock: Clock) -> Request:
         return Request(
@@ -89,7 +91,7 @@ def person() -> str:
 def agree(question: str) -> None:
     """Go on only when a person says yes. Raises RequestRefused when they do not, or when nobody is there."""
     if not sys.stdin.isatty():
-        raise RequestRefused("nobody is there to be asked; say --yes if it is meant")
+        raise RequestRefused("there is no terminal to ask on; say --yes if it is meant")
     if not typer.confirm(question, err=True):
         raise RequestRefused("nothing was done")
 
@@ -107,12 +109,13 @@ def ask(config: Path | None, wish_of: Callable[[Store], Wish], patience: Patienc
     """
 
     with opening.service(config) as service:
-        request = wish_of(service.store).request(service.clock)
+        wish = wish_of(service.store)
+        request = wish.request(service.clock)
         if service.settings.store.url == "memory":
             raise RequestRefused("the store is in memory and is gone with this command; give [store] a url")
         service.store.requests.add(request)
         found = _wait(service, request, patience) if patience.wait else request
-    _tell(found, patience, form)
+    _tell(found, wish.said, patience, form)
 
 
 def _wait(service: Service, request: Request, patience: Patience) -> Request:
@@ -164,7 +167,7 @@ def current(store: Store, request: Request) -> Request:
     return store.requests.get(opening.scope_of(request.tenant), request.id) or request
 
 
-def _tell(request: Request, patience: Patience, form: Format) -> None:
+def _tell(request: Request, accepted: str, patience: Patience, form: Format) -> None:
     if form is not Format.TABLE:
         row = {name: getattr(request, name) for name in ("id", "target", "verb", "state", "outcome")}
         output.emit([row], COLUMNS, form)
@@ -177,6 +180,6 @@ def _tell(request: Request, patience: Patience, form: Format) -> None:
         )
     if form is Format.TABLE:
         waits = f"asked (request {request.id}); a running monitor does it, or the next one that runs"
-        accepted = f"{request.verb} of {request.target} is accepted"
+        accepted = accepted or f"{request.verb} of {request.target} is accepted"
         said = request.outcome or (accepted if request.state is not RequestState.PENDING else waits)
         typer.echo(output.printable(said))

@@ -41,9 +41,10 @@ def top() -> None:
 
 @app.command("verify")
 def verify(config: Config = None, tenant: Tenant = None, form: Output = Format.TABLE) -> None:
-    """Verify every chain of the action log against its key and the anchors outside the store.
+    """Verify the action log against its key and its anchors.
 
-    Exit code 1 when a byte was changed, or an entry removed, added, moved or cut off; each is named.
+    Every chain is read, and compared with the anchors outside the store. Exit code 1 when a byte was changed, or an
+    entry removed, added, moved or cut off; each is named.
     """
     from cloudmon.cli import opening
     from cloudmon.cli.progress import Progress
@@ -64,7 +65,7 @@ def verify(config: Config = None, tenant: Tenant = None, form: Output = Format.T
         ]
     output.emit(rows, BREAKS, form, empty="the action log is whole")
     if breaks:
-        raise LogBroken(f"the action log does not verify: {len(breaks)} breaks")
+        raise LogBroken(f"the action log does not verify; breaks: {len(breaks)}")
 
 
 @app.command("show")
@@ -87,6 +88,7 @@ def show(  # noqa: PLR0913  # one option each
         chain = opening.find(at.store, at.scope, target).aset.uid if target is not None else None
         first = opening.when(since, at.now, option="--since")
         last = opening.when(until, at.now, option="--until")
+        opening.in_order(first, last)
         rows = [
             {**entry._asdict(), "name": names.set(entry.chain)}
             for entry in at.store.log.entries(at.scope, chain, first, last, limit)

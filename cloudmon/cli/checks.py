@@ -10,7 +10,7 @@ import enum
 import os
 import platform
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -88,9 +88,8 @@ def everything(path: Path, clock: Clock) -> Iterator[Check]:
     if faults:
         return
     told = settings.load(path)
-    yield Check(
-        "settings", Verdict.GOOD, f"{path}: {len(told.clouds)} clouds, {len(told.sets)} sets, author {told.author}"
-    )
+    what = f"{_many(told.clouds, 'cloud')}, {_many(told.sets, 'set')}, author {told.author}"
+    yield Check("settings", Verdict.GOOD, f"{path}: {what}")
     yield state_dir(told.monitor.state_dir)
     yield key(told)
     yield from store(told, clock)
@@ -186,7 +185,8 @@ def owner(found: Store) -> Check:
         with found.lock():
             pass
     except MonitorAlreadyRuns as error:
-        return Check("monitor", Verdict.GOOD, error.message)
+        # The way out at its end is for whoever wanted to start another one.
+        return Check("monitor", Verdict.GOOD, error.message.partition(";")[0])
     last = found.monitors.current()
     if last is None:
         return Check("monitor", Verdict.GOOD, "none runs")
@@ -228,6 +228,14 @@ def cloud(told: Settings, name: str, clock: Clock) -> Check:
     except CloudmonError as error:
         found = f"{kind}: {type(error).__name__}: {error.message}"
         return Check(f"cloud {name}", Verdict.WRONG, found, _next(error, NEXT_FOR_CLOUD))
+    except Exception as error:  # whatever a provider raises although its contract forbids it: the other checks go on
+        found = f"{kind}: {type(error).__name__}: {error}"
+        return Check(
+            f"cloud {name}",
+            Verdict.WRONG,
+            found,
+            f"if that is no fault of this machine, report it to whoever made {kind}",
+        )
     states = Counter(str(node.state) for node in nodes)
     listed = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no nodes"
     verbs = ", ".join(sorted(abilities(provider))) or "nothing beside the core"
@@ -237,6 +245,10 @@ def cloud(told: Settings, name: str, clock: Clock) -> Check:
             f"cloud {name}", Verdict.WRONG, found, "nothing can be launched: check region, zones and permissions"
         )
     return Check(f"cloud {name}", Verdict.GOOD, found)
+
+
+def _many(things: Collection[object], name: str) -> str:
+    return f"{len(things)} {name}{'s' if len(things) != 1 else ''}"
 
 
 def _next(error: CloudmonError, known: Sequence[tuple[type[CloudmonError], str]]) -> str:

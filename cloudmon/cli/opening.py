@@ -183,6 +183,12 @@ def when(text: str | None, now: dt.datetime, *, option: str, future: bool = Fals
     return now + count if future else now - count
 
 
+def in_order(since: dt.datetime | None, until: dt.datetime | None) -> None:
+    """Raises RequestRefused when nothing can lie between the two instants."""
+    if since is not None and until is not None and since >= until:
+        raise RequestRefused(f"--since {since:%Y-%m-%d %H:%M:%SZ} is not before --until {until:%Y-%m-%d %H:%M:%SZ}")
+
+
 def duration_s(text: str, *, option: str) -> float:
     """The seconds that ``15m`` means."""
     try:

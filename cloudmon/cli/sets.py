@@ -70,7 +70,7 @@ def list_sets(
     tenant: Tenant = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """List appliance sets: wanted and running, lease, controls, and what each waits for."""
+    """List appliance sets: how they stand, and what each waits for."""
     from cloudmon.cli import opening
 
     with opening.opened(config, tenant) as at:
@@ -170,7 +170,7 @@ def extend(  # noqa: PLR0913  # one option each
     from cloudmon.cli import opening
 
     if (by is None) == (until is None):
-        raise RequestRefused("say how long: --by 30d, or --until an instant")
+        raise RequestRefused("say how long: either --by 30d, or --until an instant")
     if by is not None:
         arguments = {"by_s": str(int(opening.duration_s(by, option="--by")))}
     else:
@@ -223,7 +223,7 @@ def maintain(  # noqa: PLR0913  # one option each
     config: Config = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """Expect faults for a time: no healing, and down time counts as maintenance."""
+    """Expect faults for a time: none is healed. Down time counts as maintenance."""
     _ask(RequestVerb.MAINTAIN, target, reason, _end(lasting, until), (wait, timeout, tenant, config, form))
 
 
@@ -254,10 +254,17 @@ def retire(  # noqa: PLR0913  # one option each
     config: Config = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """End a set and all its appliances, for good. A settings file that still names it makes a new one of that name."""
+    """End a set and all its appliances, for good.
+
+    A settings file that still names it does not bring it back, until what it asks for changes.
+    """
+    from cloudmon.cli import opening
     from cloudmon.cli.asking import agree
 
     if not yes:
+        # Whoever misspelt a name is told so, and not asked.
+        with opening.opened(config, tenant) as at:
+            opening.find(at.store, at.scope, name)
         agree(f"End all appliances of {name}, for good?")
     _ask(RequestVerb.RETIRE, name, reason, {}, (wait, timeout, tenant, config, form))
 

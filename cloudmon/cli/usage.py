@@ -61,6 +61,7 @@ def usage(  # noqa: PLR0913  # one option each
         now = at.now
         first = opening.when(since, now, option="--since")
         last = opening.when(until, now, option="--until")
+        opening.in_order(first, last)
         names = opening.Names(at.store, at.scope)
         spans = lru_cache(lambda cloud: at.store.spans.of(at.scope, cloud))
         intervals = fold(at.store.usage.events(at.scope, until=last), spans, now=min(now, last or now))

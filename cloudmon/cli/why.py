@@ -47,4 +47,6 @@ def why(  # one option each
         output.note(f"{len(told) - limit} earlier lines are left out; --limit or --since shows others")
     for row in standing:
         waits = f"; waits for: {row['waits_for']}" if row["waits_for"] else ""
-        output.note(f"now: {row['appliance']} is {watching.state_shown(row)}, wanted {row['wanted']}{waits}")
+        # What has ended is wanted no more, whatever was wanted of it before.
+        wanted = f", wanted {row['wanted']}" if row["state"] != "retired" else ""
+        output.note(f"now: {row['appliance']} is {watching.state_shown(row)}{wanted}{waits}")

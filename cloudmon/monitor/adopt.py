@@ -36,7 +36,11 @@ def answer(store: Store, owner: Ownership, views: Mapping[str, CloudView], momen
         cloud, _, node_id = request.target.partition(":")
         view = views.get(cloud)
         if view is None:
-            desk.move(request, asking.refused(f"no cloud named {cloud} is configured"), moment.now)
+            desk.move(
+                request,
+                asking.refused(f"no cloud named {cloud} is configured; `cloudmon doctor` lists those that are"),
+                moment.now,
+            )
         elif view.healthy:
             found = _adopt(store, owner, request, view, node_id, moment)
             desk.move(request, found, moment.now)
@@ -67,7 +71,7 @@ def _adopt(store: Store, owner: Ownership, request: Request, view: CloudView, no
     taken = _taken(store, view.cloud)
     nodes = _nodes(request, view, node_id, taken)
     if not nodes:
-        return asking.refused(f"cloud {view.cloud} shows no such node; `cloudmon orphans` and its console list them")
+        return asking.refused(f"cloud {view.cloud} shows no such node; its own console lists what there is")
     refusal = next((why for why in (_refusal(store, node, view, taken) for node in nodes) if why), "")
     if refusal:
         return asking.refused(refusal)

@@ -96,7 +96,10 @@ def merge(  # noqa: PLR0913  # one thing each, named by the caller
     # Suddenly much less, and nobody said that it is meant: what shrinks waits, what grows does not.
     suspicious = lost >= limits.shrink_min and lost >= limits.shrink_fraction * total
     if suspicious and not confirmed and not _outlived(suspicion, limits, now):
-        held = f"it asks for {lost} appliances fewer of {total}; confirm it, or wait {limits.shrink_grace_s} s"
+        held = (
+            f"it asks for {lost} appliances fewer of {total}; `cloudmon apply` confirms it, "
+            f"else it is believed after {limits.shrink_grace_s} s"
+        )
         growing = tuple(put for put in puts if put.previous is None or put.spec.count >= put.previous.count)
         return Wanted(growing, (), held, tuple(foreign))
     return Wanted(tuple(puts), tuple(retire), "", tuple(foreign))

@@ -32,7 +32,8 @@ def log_key(settings: Settings) -> bytes:
     except OSError as error:
         where = "store.log_key_file"
         raise SettingsError(
-            f"{path}: the action log's key ({where}) cannot be had: {error.strerror or error}.",
+            f"{path}: the action log's key ({where}) cannot be had: {error.strerror or error}; "
+            "run as the user who may read it, or name another file.",
             file=str(path),
             key=where,
         ) from error

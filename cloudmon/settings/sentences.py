@@ -119,8 +119,9 @@ def of_validation(
 
 
 def several(problems: Sequence[SettingsError]) -> SettingsError:
-    """One error out of many: the first, and how many more there are."""
-    first = problems[0]
+    """One error out of many, and how many more there are: an unknown key, if there is one, since a misspelt key is
+    also why another one is missing; else the first."""
+    first = next((problem for problem in problems if " is an unknown key" in problem.message), problems[0])
     if len(problems) == 1:
         return first
     more = f" ({len(problems) - 1} more; `cloudmon doctor` shows all)"

@@ -34,8 +34,14 @@ _SQLITE: dict[int, Fault] = {
     ),
     sqlite3.SQLITE_LOCKED: Fault(StoreUnavailable(f"the store is locked; {UNWRITTEN}"), again=True),
     sqlite3.SQLITE_FULL: Fault(StoreUnavailable(f"the disk under the store is full; {UNWRITTEN}")),
-    sqlite3.SQLITE_READONLY: Fault(StoreUnavailable(f"the store can only be read, not written; {UNWRITTEN}")),
-    sqlite3.SQLITE_CANTOPEN: Fault(StoreUnavailable("the store's file cannot be opened")),
+    sqlite3.SQLITE_READONLY: Fault(
+        StoreUnavailable(
+            f"the store can only be read, not written; {UNWRITTEN}; this user must own its file and folder"
+        )
+    ),
+    sqlite3.SQLITE_CANTOPEN: Fault(
+        StoreUnavailable("the store's file cannot be opened; this user must own it and its folder")
+    ),
     sqlite3.SQLITE_IOERR: Fault(StoreUnavailable("the disk under the store reports an error")),
     sqlite3.SQLITE_PERM: Fault(StoreUnavailable("this user may not open the store's file")),
     sqlite3.SQLITE_NOTADB: Fault(StoreError("the store's file is not a SQLite database")),

@@ -62,7 +62,8 @@ def _make_current(
         )
     if not upgrade:
         raise StoreOutdated(
-            f"the store has schema {revision}, this cloudmon needs {migrations.NEWEST}; back it up and upgrade it"
+            f"the store has schema {revision}, this cloudmon needs {migrations.NEWEST}; "
+            "back it up, then: cloudmon upgrade"
         )
     migrations.upgrade(connection)
 

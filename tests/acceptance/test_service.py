@@ -54,7 +54,7 @@ def test_the_service_does_what_it_is_told_by_commands_and_by_its_settings_file(e
         assert "stop it first" in refused.stderr
         assert refused.stderr.count("\n") == 1
 
-        assert "reboot of 1 appliances done" in estate.cli("act", "shop/1", "reboot", "--reason", "test").stdout
+        assert "reboot of 1 appliance done" in estate.cli("act", "shop/1", "reboot", "--reason", "test").stdout
         assert "night now ends at" in estate.cli("sets", "extend", "night", "--by", "10m").stdout
         with estate.store() as store:
             (found,) = (aset for aset in store.sets.active(EVERYONE) if aset.name == "night")

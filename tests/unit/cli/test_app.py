@@ -56,7 +56,7 @@ def test_help_lists_every_command_with_one_line_and_loads_none() -> None:
 
 def test_a_misspelt_command_is_a_usage_error_with_the_nearest_name() -> None:
     code, _, error = invoke("statsu")
-    assert code == 2
+    assert code == 1
     assert "status" in error
 
 

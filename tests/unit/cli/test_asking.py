@@ -73,7 +73,7 @@ def test_apply_that_is_not_steady_in_time_is_exit_code_1(cli: Any) -> None:
 
 
 def test_a_reboot_is_asked_done_and_told(shop: Any) -> None:
-    assert shop("act", "storefront/2", "reboot", *REASON).stdout == "reboot of 1 appliances done\n"
+    assert shop("act", "storefront/2", "reboot", *REASON).stdout == "reboot of 1 appliance done\n"
     row = shop.json("actions", "storefront/2")[-1]
     assert (row["verb"], row["origin"], row["state"]) == ("reboot", "request", "done")
     assert row["reason"].endswith("a test")
@@ -143,6 +143,7 @@ def test_a_control_is_released(shop: Any) -> None:
     shop("sets", "pause", "storefront", *REASON)
     shop("sets", "release", "storefront", "pause")
     assert shop.json("sets", "list")[0]["controls"] == []
+    assert shop("sets", "release", "storefront", "pause").stdout == "no pause lies on storefront\n"
 
 
 def test_what_was_never_a_control_is_refused(shop: Any) -> None:
@@ -215,8 +216,21 @@ def test_confirmation_names_what_breakers_know(shop: Any, store: Store, target: 
     assert (request.target, request.state) == (subject, RequestState.ACCEPTED)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("destructive per cloud esat", 'did you mean "destructive per cloud east"?'),
+        ("destructive per set", "name the set itself"),
+    ],
+    ids=["a misspelt cloud", "a set's own budget"],
+)
+def test_a_budget_that_no_breaker_keeps_is_not_confirmed(shop: Any, store: Store, name: str, hint: str) -> None:
+    assert hint in shop("confirm", name, *REASON, code=1).stderr
+    assert store.requests.open(EVERYONE) == []
+
+
 def test_confirmation_of_a_set_is_by_its_uid(shop: Any, store: Store) -> None:
-    shop("confirm", "storefront", *REASON)
+    assert shop("confirm", "storefront", *REASON).stdout.startswith("storefront: ")
     (request,) = store.requests.open(EVERYONE)
     assert request.target == store.sets.active(EVERYONE)[0].uid
 

@@ -132,6 +132,7 @@ def test_a_monitor_that_runs_is_named_and_is_no_fault(config: Path) -> None:
     store.close()
     assert found.verdict is Verdict.GOOD
     assert "a monitor already runs on" in found.found
+    assert "stop it first" not in found.found
 
 
 def test_a_monitor_that_never_said_goodbye_is_noted(config: Path) -> None:
@@ -153,7 +154,7 @@ def test_a_clock_behind_what_the_store_recorded_is_wrong(config: Path, behind_s:
 class Sick:
     """A cloud that answers with an error, or has nothing to sell."""
 
-    def __init__(self, error: errors.CloudError | None) -> None:
+    def __init__(self, error: Exception | None) -> None:
         self.error = error
 
     def __call__(self, cloud: str, options: object, **more: object) -> Sick:
@@ -175,13 +176,14 @@ ADVICE = [
     pytest.param(errors.Unreachable(), "check the network", id="network"),
     pytest.param(errors.UnexpectedAnswer(), "check that the endpoint", id="another service"),
     pytest.param(errors.Refused("UnauthorizedOperation"), "look the cloud's own word up", id="anything else"),
+    pytest.param(PermissionError(13, "Permission denied"), "if that is no fault of this machine", id="out of contract"),
     pytest.param(None, "nothing can be launched", id="no offers"),
 ]
 
 
 @pytest.mark.parametrize(("error", "advice"), ADVICE)
 def test_a_sick_cloud_is_wrong_and_says_what_to_do(
-    config: Path, monkeypatch: pytest.MonkeyPatch, error: errors.CloudError | None, advice: str
+    config: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None, advice: str
 ) -> None:
     told = settings.load(config)
     monkeypatch.setattr(plugins, "provider", lambda name: Sick(error))

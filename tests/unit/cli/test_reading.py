@@ -77,6 +77,9 @@ REFUSED = {
     ("usage", "--since", "yesterday"): (
         "--since 'yesterday' is neither a duration (90s, 15m, 2h, 30d) nor an instant (2027-01-31T18:00:00Z)"
     ),
+    ("usage", "--since", "1h", "--until", "2h"): (
+        "--since 2026-11-01 12:00:00Z is not before --until 2026-11-01 11:00:00Z"
+    ),
     ("status", "-w", "-o", "json"): "--watch is for people; repeat `cloudmon status -o json` instead",
     ("diff", "storefront", "--since", "1h", "--until", "2h"): (
         "--since 2026-11-01 12:00:00Z is not before 2026-11-01 11:00:00Z"
@@ -103,8 +106,14 @@ def test_a_store_in_memory_cannot_be_looked_into_from_outside(cli: Any) -> None:
     assert "only the process that made it" in cli("status", code=1).stderr
 
 
-def test_a_wrong_option_is_exit_code_2(cli: Any) -> None:
-    assert "--wach" in cli("status", "--wach", code=2).stderr
+def test_a_wrong_option_is_an_error_like_any_other(cli: Any) -> None:
+    assert "--wach" in cli("status", "--wach", code=1).stderr
+
+
+def test_a_plan_that_was_misspelt_does_not_say_that_something_would_be_done(cli: Any) -> None:
+    found = cli("plan", "--output", "yaml", code=1).stderr
+    assert "'yaml' is not one of" in found
+    assert "Value error" not in found
 
 
 # --- actions, incidents, orphans --------------------------------------------------------------------------------

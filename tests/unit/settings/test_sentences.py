@@ -257,6 +257,12 @@ def test_of_several_faults_the_first_is_shown_and_the_rest_counted(write: Write)
     assert [p.key for p in settings.problems(path)] == ["monitor.workers_per_cloud", "monitor.drain_s", "sweep.orphans"]
 
 
+def test_a_misspelt_key_is_named_before_what_is_missing_because_of_it(write: Write) -> None:
+    path = write('[sets.other]\ntemplate = "web"\ncuont = 1')
+    with pytest.raises(SettingsError, match=r'cuont = 1 is an unknown key; did you mean "count"\? \(1 more'):
+        settings.load(path)
+
+
 def test_a_wrong_type_hides_no_wrong_reference(write: Write) -> None:
     path = write('[sets.other]\ntemplate = "wep"\ncount = "x"')
     assert [p.key for p in settings.problems(path)] == ["sets.other.count", "sets.other.template"]
