@@ -52,7 +52,7 @@ class Reader:
                 size = (extra.get(size_field) if size_field else node.size and node.size.id) or ""
                 image = (extra.get(image_field) if image_field else node.image and node.image.id) or ""
                 location = extra.get(location_field) or ""
-                token, estate = tags.get(token_tag), tags.get(estate_tag)
+                token, estate = tags.get(token_tag) or None, tags.get(estate_tag) or None
                 # The cheapest way to find out that all of them are text: it raises where one is not.
                 join((word, location, size, image, token or "", estate or ""))
                 append(

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from libcloud.compute.base import Node as DriverNode
 from libcloud.compute.base import NodeImage, NodeSize
@@ -155,6 +155,7 @@ ODD = st.none() | st.text() | st.integers() | st.booleans() | st.binary() | st.l
     state=st.sampled_from(list(DriverState)) | ODD,
     created=ODD | st.datetimes(),
 )
+@example(extra={"tags": {TAG_TOKEN: 0}}, state=None, created=None)
 def test_whatever_a_driver_puts_into_a_node_it_stays_listed(extra: Any, state: Any, created: Any) -> None:
     dialect = Dialect(word_field="status", location_field="zone", created_field="at")
     (node,) = Reader(dialect).read([driver_node(extra=extra, state=state, created_at=created)])
