@@ -93,7 +93,6 @@ def test_what_is_seen_becomes_the_row(state: ApplianceState, condition: Conditio
         (SUSPENDED, Condition.FROZEN),
         *((state, Condition.LEAVING) for state in (RUNNING, STOPPED, SUSPENDED, FAULTED)),
         *((state, Condition.UNKNOWN) for state in (RUNNING, STOPPED, SUSPENDED, FAULTED)),
-        *((state, Condition.UNSEEN) for state in (STOPPED, SUSPENDED, FAULTED)),
         *((state, Condition.CHANGES) for state in (STOPPED, SUSPENDED, FAULTED)),
         (FAULTED, Condition.BAD),
     ],
@@ -101,6 +100,13 @@ def test_what_is_seen_becomes_the_row(state: ApplianceState, condition: Conditio
 )
 def test_nothing_changes_where_the_row_agrees_or_nothing_is_known(state: ApplianceState, condition: Condition) -> None:
     assert look(state, condition) is None
+
+
+@pytest.mark.parametrize("state", [STOPPED, SUSPENDED, FAULTED], ids=sentence)
+def test_what_is_only_not_listed_stays_what_it_was(state: ApplianceState) -> None:
+    """That it is missed may be remembered; nothing follows from it."""
+    change = look(state, Condition.UNSEEN)
+    assert change is None or (not change.member and change.history is None and not change.usage)
 
 
 @pytest.mark.parametrize("state", ApplianceState, ids=sentence)
