@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import threading
 
 START = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
@@ -38,10 +39,11 @@ class FakeClock:
             return self._elapsed.total_seconds()
 
     def wait(self, event: threading.Event, timeout_s: float) -> bool:
-        """Returns at once; unless ``event`` is set already, ``timeout_s`` seconds have passed then."""
+        """Returns at once; unless ``event`` is set already, ``timeout_s`` seconds have passed then, and never less:
+        who waits for what is left of a microsecond would wait for ever."""
         if event.is_set():
             return True
-        self.advance(max(0.0, timeout_s))
+        self.advance(math.ceil(max(0.0, timeout_s) * 1e6) / 1e6)
         return event.is_set()
 
     def advance(self, seconds: float) -> None:

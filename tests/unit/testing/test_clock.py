@@ -38,6 +38,13 @@ def test_a_negative_wait_takes_no_time() -> None:
     assert clock.monotonic() == 0
 
 
+def test_the_least_wait_lets_some_time_pass() -> None:
+    """A loop that waits until an instant ends, however little is left of it."""
+    clock = FakeClock(NOON)
+    clock.wait(threading.Event(), 1e-9)
+    assert clock.now() == NOON + dt.timedelta(microseconds=1)
+
+
 @pytest.mark.parametrize("hours", [-2, 3], ids=["back", "forth"])
 def test_a_jump_moves_the_wall_and_no_time(hours: int) -> None:
     clock = FakeClock(NOON)
