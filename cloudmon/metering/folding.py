@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, groupby
 from operator import itemgetter
 
@@ -39,7 +40,7 @@ def fold(
         if said.node:
             if first.cloud not in watched:
                 watched[first.cloud] = Coverage((span.since, span.until) for span in spans(first.cloud))
-            yield from _stretches(first, said.node, watched[first.cloud], now)
+            yield from _unsure(_stretches(first, said.node, watched[first.cloud], now), said.unsure)
         if said.monitor:
             yield from _stretches(first, said.monitor, Coverage([said.ends]), now)
         if said.amounts:
@@ -56,6 +57,27 @@ def _stretches(
                 whose.tenant, whose.set_uid, whose.ordinal, whose.incarnation, whose.cloud, whose.node_id,
                 dimension, start, stop, estimated, until is None and stop == end,
             )  # fmt: skip
+
+
+def _unsure(intervals: Iterator[Interval], unsure: Sequence[tuple[dt.datetime, dt.datetime]]) -> Iterator[Interval]:
+    """The same intervals, estimated from the instants on at which the node was missed."""
+    if not unsure:
+        return intervals
+    return (part for interval in intervals for part in _cut(interval, unsure))
+
+
+def _cut(interval: Interval, unsure: Sequence[tuple[dt.datetime, dt.datetime]]) -> Iterator[Interval]:
+    for since, until in unsure:
+        start, end = max(interval.start, floor(since)), min(interval.end, floor(until))
+        if interval.estimated or start >= end:
+            continue
+        if interval.start < start:
+            yield replace(interval, end=start, open=False)
+        yield replace(interval, start=start, end=end, estimated=True, open=False)
+        if end == interval.end:
+            return
+        interval = replace(interval, start=end)  # what is left of it
+    yield interval
 
 
 def _amounts(whose: UsageEvent, said: Iterable[timeline.Statement]) -> Iterator[Interval]:

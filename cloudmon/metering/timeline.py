@@ -35,6 +35,8 @@ class Said:
     monitor: list[Statement]
     """That the monitor runs, or does not."""
     amounts: list[Statement]
+    unsure: list[tuple[dt.datetime, dt.datetime]]
+    """From when a node was missed, to when its end was known: in between it ran or did not, so that is estimated."""
 
     @property
     def ends(self) -> tuple[dt.datetime, dt.datetime]:
@@ -47,17 +49,21 @@ def statements(events: Iterable[UsageEvent], now: dt.datetime) -> Said:
     """What holds of ``events``, all of one node or one monitor, at ``now``."""
     found: dict[str, Statement] = {}
     voided: set[str] = set()
+    missed: dict[str, tuple[dt.datetime, dt.datetime]] = {}
     for key, _, _, _, _, _, _, dimension, mark, at, quantity, evidence in events:
         if mark is Mark.VOID:
             voided.add(str(evidence.get("voids", "")))
             continue
         said: Statement = (at, dimension, mark, quantity)
+        if mark is Mark.ENDED and "missed_at" in evidence:
+            missed[key] = (dt.datetime.fromisoformat(str(evidence["missed_at"])), at)
         # Equal keys are equal events; were they not, one of them still wins in any order.
         if said < found.setdefault(key, said):
             found[key] = said
     for key in voided:
         found.pop(key, None)
-    all_said = Said([], [], [])
+        missed.pop(key, None)
+    all_said = Said([], [], [], sorted(set(missed.values())))
     for said in sorted(found.values()):
         if said[0] > now:
             break

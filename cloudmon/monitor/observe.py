@@ -44,7 +44,7 @@ class Observer:
         self._clock = clock
         self.patience_s = patience_s
         self._asked: dict[str, tuple[dt.datetime, concurrent.futures.Future[CloudView]]] = {}
-        self._seen_before: dict[str, bool] = {}
+        self._watched_since: dict[str, dt.datetime] = {}
 
     def look(self, clouds: Mapping[str, CloudFacts], absent: Absent, *, verify: int) -> dict[str, CloudView]:
         """A view of every cloud; those that failed or have not answered are unhealthy, with the reason.
@@ -74,11 +74,12 @@ class Observer:
         else:
             del self._asked[cloud]
             view = _result(future, cloud, facts, since)
-        after_gap = view.healthy and not self._seen_before.get(cloud, False)
-        self._seen_before[cloud] = view.healthy
-        if not after_gap:
+        if not view.healthy:
+            self._watched_since.pop(cloud, None)
             return view
-        return dataclasses.replace(view, after_gap=True)
+        after_gap = cloud not in self._watched_since
+        watched = self._watched_since.setdefault(cloud, view.observed_at)
+        return dataclasses.replace(view, after_gap=after_gap, watched_since=watched)
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,8 @@ class Monitor:
         begun = self._begin(plan, estate, now, moment)
         done = self.collect(self.policy.poll_interval_s)
         rows = reporting.rows(plan, estate)
-        steady = plan.quiet and not begun and not estate.intents and not self.actor.in_flight
+        believed = all(view.healthy and not view.suspicious for view in views.values())
+        steady = plan.quiet and believed and not begun and not estate.intents and not self.actor.in_flight
         return TickReport(
             at=now,
             steady=steady and not self.store.requests.pending(EVERYONE),

@@ -69,6 +69,13 @@ class Case:
         since = self.timers.get(kind)
         return since is not None and self.moment.now >= since + dt.timedelta(seconds=seconds)
 
+    def missed_at(self) -> dt.datetime:
+        """When a node that is gone ended: when it was first missed, however long the cloud's denial took, if the cloud
+        was watched ever since; else nobody knows, and what lies in between is left to be estimated."""
+        missed = self.timers.get(TimerKind.ABSENT)
+        watched = self.view.watched_since if self.view is not None else None
+        return missed if missed is not None and watched is not None and missed >= watched else self.seen_at
+
     def control(self, kind: ControlKind) -> bool:
         return self.aset.control(kind, self.member.ordinal, self.moment.now) is not None
 
@@ -175,8 +182,11 @@ def intent_log(case: Case, intent: Intent | None, kind: str, **body: object) -> 
 def gone(case: Case, state: ApplianceState, cause: Cause, reason: str) -> Change:
     """The current node is no more: its incarnation ends, the appliance goes on without it."""
     member = case.member
-    # It ended when it was first missed, however long the cloud's denial took.
-    at = case.timers.get(TimerKind.ABSENT, case.seen_at)
+    at, missed = case.missed_at(), case.timers.get(TimerKind.ABSENT)
+    evidence: dict[str, object] = {"source": "absence", **case.evidence()}
+    if missed is not None and missed < at:
+        # It was missed, then the cloud was not watched: what lies between is nobody's knowledge.
+        evidence["missed_at"] = missed.isoformat()
     failed = case.intent is not None and case.intent.verb is Verb.LAUNCH
     values: dict[str, object] = {"state": state, "since": case.now, "node_id": ""}
     if failed:
@@ -193,7 +203,7 @@ def gone(case: Case, state: ApplianceState, cause: Cause, reason: str) -> Change
             ),
         ),
         intents=close_intent(case.intent, IntentState.FAILED, case.now, reason),
-        usage=whose(member).ended(at, {"source": "absence", **case.evidence()}),
+        usage=whose(member).ended(at, evidence),
         timers=clear(case, TimerKind.ABSENT, TimerKind.FAULT, TimerKind.STEADY),
         findings=(FindingEnd(FindingKind.FAULT, case.subject),),
         log=(

@@ -82,6 +82,10 @@ def decide(case: Case, market: Market, request: Request | None, *, open_incarnat
         return _power_up(case)
     if member.state is ApplianceState.FAULTED:
         return _heal(case)
+    # On its way between two states without our asking: a fault once it stays so for too long.
+    if TimerKind.FAULT in case.timers:
+        due = case.timers[TimerKind.FAULT] + cases.seconds(aset.spec.template.boot_timeout_s)
+        return Waiting(case.subject, "its node is on its way between two states", due)
     return None
 
 

@@ -78,6 +78,8 @@ class CloudView:
     """What the provider can do beside the core."""
     after_gap: bool = False
     """True when this listing ends a time in which the cloud was not seen."""
+    watched_since: dt.datetime | None = None
+    """Since when it was seen in every look; None where that is not known."""
 
     def condition(self, node_id: str) -> Condition:
         """What this view says of a node whose id is known."""

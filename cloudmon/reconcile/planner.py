@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from cloudmon.model.actions import Intent
+from cloudmon.model.actions import Intent, IntentState
 from cloudmon.model.appliances import ApplianceState, Incarnation, IncarnationState, Member, Power
 from cloudmon.model.changes import Change, FindingEnd, Timer, TimerClear, TimerKind
 from cloudmon.model.findings import Finding, FindingKind
@@ -161,10 +161,20 @@ def facts(estate: Estate, views: Mapping[str, CloudView], moment: Moment) -> lis
             found.append(change)
     for row in estate.incarnations:
         if row.state is IncarnationState.ENDING and row.cloud in views:
-            due = endings.pursue(_ending(row, estate, views, index, moment))
+            due = endings.pursue(_as_then(_ending(row, estate, views, index, moment)))
             if isinstance(due, Change):
                 found.append(due)
     return found
+
+
+def _as_then(ending: Ending) -> Ending:
+    """The past cannot be asked about one node: a termination that was accepted, and a whole listing past the lag that
+    shows nothing, is all the proof there will ever be."""
+    accepted = ending.intent is not None and ending.intent.state is IntentState.PERFORMED
+    absent = ending.condition is Condition.UNSEEN and ending.view is not None
+    if accepted and absent and ending.view is not None and ending.view.proves_absence(ending.row.last_call_at):
+        return replace(ending, condition=Condition.GONE)
+    return ending
 
 
 def index_of(estate: Estate) -> Index:

@@ -98,12 +98,12 @@ def _off(case: Case) -> Change | None:
     if condition in _STATE_OF and _STATE_OF[condition] is not member.state:
         return _arrive(case, _STATE_OF[condition], f"its node was found {_STATE_OF[condition]}")
     if condition in _STATE_OF:
-        return _confirm(case)
+        return _confirm(case) or _seen_again(case)
     if condition is Condition.GONE:
         return cases.gone(case, ApplianceState.REQUESTED, case.cause(), "its node is gone")
     if condition is Condition.BAD:
         return _fault(case, "its node failed")
-    return None
+    return _begin(case, TimerKind.ABSENT) if condition is Condition.UNSEEN else _seen_again(case)
 
 
 def _faulted(case: Case) -> Change | None:
@@ -111,7 +111,7 @@ def _faulted(case: Case) -> Change | None:
         return _arrive(case, _STATE_OF[case.condition], "the fault ended")
     if case.condition is Condition.GONE:
         return cases.gone(case, ApplianceState.REQUESTED, case.cause(), "its node is gone")
-    return None
+    return _begin(case, TimerKind.ABSENT) if case.condition is Condition.UNSEEN else _seen_again(case)
 
 
 _RULES: Mapping[ApplianceState, Callable[[Case], Change | None]] = {

@@ -138,12 +138,14 @@ def test_a_missing_node_that_is_seen_again_was_not_gone_since() -> None:
 
 
 def test_what_is_gone_ended_when_it_was_first_missed() -> None:
-    """However long the cloud took to deny it."""
-    change = look(RUNNING, Condition.GONE, timers=timers_of(TimerKind.ABSENT, since=ago(300)))
-    assert change is not None
-    assert {event.at for event in change.usage} == {ago(300)}
-    assert {event.mark for event in change.usage} == {Mark.ENDED}
-    assert change.incarnations[0].values["until"] == ago(300)
+    """However long the cloud took to deny it, if the cloud was watched ever since; else when it was seen to be gone."""
+    absent = timers_of(TimerKind.ABSENT, since=ago(300))
+    for watched_since, at in ((ago(900), ago(300)), (ago(299), moment().now), (None, moment().now)):
+        change = look(RUNNING, Condition.GONE, timers=absent, view=view(watched_since=watched_since))
+        assert change is not None
+        assert {event.at for event in change.usage} == {at}
+        assert {event.mark for event in change.usage} == {Mark.ENDED}
+        assert change.incarnations[0].values["until"] == at
 
 
 def test_stuck_on_its_way_is_a_fault_after_the_time_a_boot_may_take() -> None:
