@@ -6,11 +6,12 @@ import datetime as dt
 
 from cloudmon.model.actions import ActionClass
 from cloudmon.model.offers import Price
+from cloudmon.model.sets import ApplianceSet
 from cloudmon.monitor.reports import PlanRow, Wait
 from cloudmon.reconcile import leases
 from cloudmon.reconcile.picture import Estate
 from cloudmon.reconcile.plan import Plan, Step
-from cloudmon.reconcile.wanted import Wanted
+from cloudmon.reconcile.wanted import Put, Wanted
 
 
 def rows(plan: Plan, estate: Estate) -> tuple[PlanRow, ...]:
@@ -24,18 +25,25 @@ def rows(plan: Plan, estate: Estate) -> tuple[PlanRow, ...]:
 
 
 def wanted_rows(wanted: Wanted) -> tuple[PlanRow, ...]:
-    """What becomes of sets."""
-    found = []
-    for put in wanted.puts:
-        verb = "create" if put.previous is None else "change"
-        reason = f"{put.spec.count} appliances of template {put.spec.template.name}"
-        if put.previous is not None and put.previous.count != put.spec.count:
-            reason = f"{put.previous.count} → {reason}"
-        found.append(PlanRow(put.spec.name, verb, ActionClass.SAFE.value, reason))
-    for aset in wanted.retire:
-        reason = "is not named any more"
-        found.append(PlanRow(aset.name, "retire", ActionClass.RETIREMENT.value, reason))
-    return tuple(found)
+    """What becomes of sets, what is held back last."""
+    return (
+        *(_put_row(put, "") for put in wanted.puts),
+        *(_leaving_row(aset, "") for aset in wanted.retire),
+        *(_put_row(put, wanted.held) for put in wanted.shrinking),
+        *(_leaving_row(aset, wanted.held) for aset in wanted.leaving),
+    )
+
+
+def _put_row(put: Put, held: str) -> PlanRow:
+    verb = "create" if put.previous is None else "change"
+    reason = f"{put.spec.count} appliances of template {put.spec.template.name}"
+    if put.previous is not None and put.previous.count != put.spec.count:
+        reason = f"{put.previous.count} → {reason}"
+    return PlanRow(put.spec.name, verb, ActionClass.SAFE.value, reason, held)
+
+
+def _leaving_row(aset: ApplianceSet, held: str) -> PlanRow:
+    return PlanRow(aset.name, "retire", ActionClass.RETIREMENT.value, "is not named any more", held)
 
 
 def waits(plan: Plan, estate: Estate) -> tuple[Wait, ...]:

@@ -43,6 +43,8 @@ class Serving:
         self._away_since: dt.datetime | None = None
         self._away = ""
         self._noted: frozenset[str] = frozenset()
+        self._due: dt.datetime | None = None
+        """When a tick is worth while before its interval is over."""
         self._started_at = service.clock.now()
 
     def run(self, stop: threading.Event) -> None:
@@ -104,6 +106,8 @@ class Serving:
             self._end(error)
             return
         self._note_away(report.store_away)
+        # What changed may make something due at once; what waits for an instant need not wait for the interval too.
+        self._due = self._clock.now() if report.changes else report.next_at
         for note in report.notes:
             # Said once, not every few seconds for as long as it holds.
             if note not in self._noted:
@@ -122,11 +126,14 @@ class Serving:
         self._away = away
 
     def _look_for_requests(self) -> None:
+        """Somebody asks for something, or something fell due: tick without waiting for the interval."""
         try:
             pending = self._service.store.requests.pending(EVERYONE)
         except StoreUnavailable:
             return
-        if pending:
+        due = self._due is not None and self._clock.now() >= self._due
+        if pending or due:
+            self._due = None
             self._engine.nudge("tick")
 
     def _watch(self) -> None:

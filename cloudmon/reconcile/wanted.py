@@ -31,9 +31,11 @@ class Wanted:
     puts: tuple[Put, ...]
     retire: tuple[ApplianceSet, ...]
     held: str = ""
-    """Why what would become less waits; the rest is done. Empty when nothing is held."""
+    """Why ``shrinking`` and ``leaving`` wait; the rest is done. Empty when nothing is held."""
     foreign: tuple[str, ...] = ()
     """Sentences about sets that belong to other authors and were left alone."""
+    shrinking: tuple[Put, ...] = ()
+    leaving: tuple[ApplianceSet, ...] = ()
 
 
 def withdrawn(author: str) -> str:
@@ -101,7 +103,8 @@ def merge(  # noqa: PLR0913  # one thing each, named by the caller
             f"else it is believed after {limits.shrink_grace_s} s"
         )
         growing = tuple(put for put in puts if put.previous is None or put.spec.count >= put.previous.count)
-        return Wanted(growing, (), held, tuple(foreign))
+        shrinking = tuple(put for put in puts if put not in growing)
+        return Wanted(growing, (), held, tuple(foreign), shrinking, tuple(retire))
     return Wanted(tuple(puts), tuple(retire), "", tuple(foreign))
 
 

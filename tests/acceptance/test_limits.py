@@ -157,7 +157,7 @@ def test_a_file_that_suddenly_asks_for_much_less_is_held_until_apply_confirms_it
         assert set(before) < set(shop.truth())
         said = "it asks for 4 appliances fewer of"
         assert said in shop("status").stderr
-        assert said in shop("plan").stderr
+        assert said in shop("plan", code=2).stdout
         assert watch.tick().notes
     assert said in shop("apply", "--yes").stderr
     assert shop.states() == {"web/1": "running", "mail/1": "running", "mail/2": "running"}

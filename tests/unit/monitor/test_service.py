@@ -271,5 +271,6 @@ def test_a_plan_says_what_a_smaller_file_would_end(shop: Shop) -> None:
     shop.write(SETTINGS.replace("count = 2", "count = 0"))
     shop.service.reload()
     shown = shop.service.plan()
-    assert shown.rows == ()
+    assert [(row.subject, row.action) for row in shown.rows] == [("storefront", "change")]
+    assert "asks for 2 appliances fewer of 2" in shown.rows[0].held
     assert "asks for 2 appliances fewer of 2" in shown.notes[0]
