@@ -32,13 +32,21 @@ from cloudmon.monitor.reports import PlanReport, TickReport
 from cloudmon.monitor.tick import Monitor, Policy, View
 from cloudmon.provider import Provider
 from cloudmon.reconcile.limits import ClassLimits, Limits
-from cloudmon.settings import BreakerSettings, Settings, SettingsFile, SweepSettings, log_key
+from cloudmon.settings import BreakerSettings, MonitorSettings, Settings, SettingsFile, SweepSettings, log_key
 from cloudmon.store import Lock, Ownership, Store, open_store
 
 _log = structlog.get_logger(__name__)
 
 LEAVING_SHARE = 0.8
 """Part of the drain time in which a monitor that was told to end has left; the rest is the process's own end."""
+
+
+AT_START = ("poll_interval_s", "state_dir", "health_address", "health_port", "log_format", "log_level", "drain_s")
+"""Keys of ``[monitor]`` that a running service does not take over."""
+
+
+def _differ(one: MonitorSettings, other: MonitorSettings, name: str) -> bool:
+    return bool(getattr(one, name) != getattr(other, name))
 
 
 def limits_of(breakers: BreakerSettings, sweep: SweepSettings) -> Limits:
@@ -264,6 +272,9 @@ class Service:
         if settings.store != self.settings.store:
             _log.error("another store needs a restart; all other changes are taken over", file=str(self._file.path))
             settings = settings.model_copy(update={"store": self.settings.store})
+        fixed = [f"monitor.{name}" for name in AT_START if _differ(settings.monitor, self.settings.monitor, name)]
+        if fixed:
+            _log.warning("these take effect with the next start only", keys=", ".join(fixed))
         if settings.clouds != self.settings.clouds or settings.monitor != self.settings.monitor:
             # A cloud of the same name may be another one by now, and sell other things.
             changed = {name for name, found in settings.clouds.items() if self.settings.clouds.get(name) != found}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pictures import offer
+from structlog.testing import capture_logs
 
 from cloudmon.engine.workers import InlineWorkers
 from cloudmon.errors import OutOfCapacity, StoreUnavailable, Unreachable
@@ -94,6 +95,14 @@ def test_broken_settings_are_refused_and_the_old_ones_stay_in_force(shop: Shop, 
 def test_unchanged_settings_are_not_taken_over_again(shop: Shop) -> None:
     shop.tick()
     assert shop.service.reload() is False
+
+
+def test_a_key_that_counts_at_the_start_only_is_named(shop: Shop) -> None:
+    shop.tick()
+    shop.write(SETTINGS.replace("[monitor]", '[monitor]\nlog_level = "debug"'))
+    with capture_logs() as said:
+        assert shop.service.reload() is True
+    assert [line["keys"] for line in said if "keys" in line] == ["monitor.log_level"]
 
 
 def test_a_changed_set_is_taken_over_by_the_next_tick(shop: Shop) -> None:
