@@ -17,7 +17,7 @@ from cloudmon.reconcile import endings, leases, outcomes, planner, settle, sweep
 from cloudmon.store import owned as owning
 from cloudmon_providers.dummy import World
 
-MOST_SEEDS = 12
+MOST_SEEDS = 80
 
 Break = Callable[[pytest.MonkeyPatch], None]
 
