@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import random
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ import schedule
 import structlog
 
 from cloudmon.clock import Clock
+from cloudmon.engine.rhythm import Beat, Rhythm
 from cloudmon.engine.tasks import Job, Task
 from cloudmon.model.health import JobHealth
 
@@ -41,30 +43,42 @@ class LocalEngine:
     Arguments:
         start: what begins a run; replaced in simulations.
         drain_s: how long :meth:`run` waits for running jobs once it is stopped.
+        chance: a number in [0, 1), for jitter.
     """
 
-    def __init__(self, clock: Clock, *, start: Start = on_thread, drain_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        start: Start = on_thread,
+        drain_s: float = 5.0,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._clock = clock
         self._start = start
         self._drain_s = drain_s
-        self._scheduler = _SteadyScheduler(clock)
+        self._scheduler = _SteadyScheduler(clock, chance)
         self._tasks: dict[str, Task] = {}
         self._idle = threading.Event()
         self._lock = threading.Lock()
         self._open = False
 
-    def every(self, name: str, interval_s: float, job: Job, *, late_after_s: float) -> None:
+    def every(self, name: str, interval_s: float, job: Job, *, late_after_s: float, jitter: float = 0.0) -> None:
         """Run ``job`` when the engine starts and every ``interval_s`` seconds after that. Call before :meth:`run`.
 
-        A run that comes due while the one before still runs begins right after it; several collapse into one.
-        The job is late when it has not ended well for ``late_after_s`` seconds: a job that never starts, hangs, or
-        raises each time is late alike. ValueError for a name that is taken, or for an interval that is not positive.
+        ``jitter`` is the share of the interval within which each run but the first comes after its usual time. A run
+        that comes due while the one before still runs begins right after it; several collapse into one. The job is
+        late when it has not ended well for ``late_after_s`` seconds: a job that never starts, hangs, or raises each
+        time is late alike. ValueError for a name that is taken, an interval that is not positive, or a jitter that is
+        not from 0 to below 1.
         """
         if name in self._tasks:
             raise ValueError(f"there is a job named {name} already")
         if interval_s <= 0:
             raise ValueError(f"the interval of {name} must be positive")
-        self._tasks[name] = Task(name, interval_s, job, late_after_s, self._clock)
+        if not 0 <= jitter < 1:
+            raise ValueError(f"the jitter of {name} must be a share of its interval, from 0 to below 1")
+        self._tasks[name] = Task(name, Rhythm(interval_s, jitter), job, late_after_s, self._clock)
 
     def nudge(self, name: str) -> None:
         """Run this job soon: at once, or right after the run that is under way. Its usual times stay as they are.
@@ -80,9 +94,7 @@ class LocalEngine:
         """
         for task in self._tasks.values():
             task.expect()
-            job = self._scheduler.every(1)
-            job.interval, job.unit = task.interval_s, "seconds"  # type: ignore[assignment] # fractions work as well
-            job.do(functools.partial(self._begin, task))
+            self._scheduler.keep(task.rhythm).do(functools.partial(self._begin, task))
         with self._lock:
             self._open = True
         while not stop.is_set():
@@ -143,46 +155,53 @@ class _SteadyScheduler(schedule.Scheduler):
     the seconds of ``clock.monotonic()``.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, chance: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
+        self._chance = chance
 
-    def steady_now(self) -> dt.datetime:
-        return _BASE + dt.timedelta(seconds=self._clock.monotonic())
+    def steady_s(self) -> float:
+        return self._clock.monotonic()
 
-    def every(self, interval: int = 1) -> _SteadyJob:
-        return _SteadyJob(interval, self)
+    def keep(self, rhythm: Rhythm) -> _SteadyJob:
+        """A job that is due now, and from then on as ``rhythm`` says."""
+        return _SteadyJob(self, Beat(rhythm, self.steady_s(), self._chance))
 
     @property
     def idle_seconds(self) -> float | None:
         """Seconds until the next run, negative when it is due; None without jobs."""
         following = self.get_next_run()
-        return None if following is None else (following - self.steady_now()).total_seconds()
+        return None if following is None else (following - _instant(self.steady_s())).total_seconds()
 
 
 class _SteadyJob(schedule.Job):
-    """A job that runs when it is first looked at, and every ``interval`` units after that first time.
+    """A job that is due when its beat says so.
 
-    In ``schedule`` itself an interval counts from the end of a run, and drifts. Runs that were missed collapse into
-    one. Takes plain intervals only: no ``at``, ``to``, ``until`` or week days.
+    In ``schedule`` itself an interval counts from the end of a run, and drifts. Takes no ``at``, ``to``, ``until`` or
+    week days.
     """
 
     scheduler: _SteadyScheduler
 
+    def __init__(self, scheduler: _SteadyScheduler, beat: Beat) -> None:
+        super().__init__(1, scheduler)
+        self._beat = beat
+
     @property
     def should_run(self) -> bool:
-        return self.next_run is not None and self.scheduler.steady_now() >= self.next_run
+        return self.next_run is not None and _instant(self.scheduler.steady_s()) >= self.next_run
 
     def run(self) -> Any:
-        self.last_run = self.scheduler.steady_now()
+        now_s = self.scheduler.steady_s()
+        self.last_run = _instant(now_s)
+        self._beat.ran(now_s)
         self._schedule_next_run()  # before the run: what it raises must not make it run again at once
         return self.job_func() if self.job_func is not None else None
 
     def _schedule_next_run(self) -> None:
-        now = self.scheduler.steady_now()
-        if self.next_run is None:
-            self.next_run = now
-            return
-        period = dt.timedelta(**{str(self.unit): self.interval})
-        missed = max(0, (now - self.next_run) // period)
-        self.next_run += period * (missed + 1)
+        self.next_run = _instant(self._beat.due_s)
+
+
+def _instant(steady_s: float) -> dt.datetime:
+    """Steady seconds as ``schedule`` keeps them."""
+    return _BASE + dt.timedelta(seconds=steady_s)

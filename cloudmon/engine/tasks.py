@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from cloudmon.clock import Clock
+from cloudmon.engine.rhythm import Rhythm
 from cloudmon.errors import CloudmonError
 from cloudmon.model.health import JobHealth
 
@@ -19,9 +20,9 @@ Job = Callable[[], object]
 class Task:
     """One job of an engine, and how its runs went; :meth:`claim` and :meth:`release` want the engine's lock."""
 
-    def __init__(self, name: str, interval_s: float, job: Job, late_after_s: float, clock: Clock) -> None:
+    def __init__(self, name: str, rhythm: Rhythm, job: Job, late_after_s: float, clock: Clock) -> None:
         self.name = name
-        self.interval_s = interval_s
+        self.rhythm = rhythm
         self.running = False
         self._job = job
         self._late_after_s = late_after_s
@@ -93,7 +94,7 @@ class Task:
     def health(self) -> JobHealth:
         return JobHealth(
             name=self.name,
-            interval_s=self.interval_s,
+            interval_s=self.rhythm.interval_s,
             late_after_s=self._late_after_s,
             late=self.late,
             running_since=self._running_since,

@@ -13,6 +13,7 @@ from cloudmon.errors import Fenced, StoreUnavailable
 from cloudmon.model.health import HealthView, StoreHealth
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.service import Service
+from cloudmon.settings import MonitorSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -27,17 +28,24 @@ DRAIN_SHARE = 0.6
 of the store."""
 
 
+def late_after_s(monitor: MonitorSettings) -> float:
+    """How long no tick may have ended well before health says so: two may fail, the third may come as late as jitter
+    lets it, and look at clouds that do not answer."""
+    return (3 + monitor.poll_jitter) * monitor.poll_interval_s + 2 * monitor.call_timeout_s
+
+
 class Serving:
     """Runs one monitor as a service. Made and run once.
 
     Arguments:
         service: entered already; its ownership is taken here.
+        engine: what runs the jobs; None makes one of threads. Replaced where time is told.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, engine: LocalEngine | None = None) -> None:
         self._service = service
         self._clock = service.clock
-        self._engine = LocalEngine(service.clock, drain_s=service.settings.monitor.drain_s * DRAIN_SHARE)
+        self._engine = engine or LocalEngine(service.clock, drain_s=service.settings.monitor.drain_s * DRAIN_SHARE)
         self._stop = threading.Event()
         self._ended: Exception | None = None
         self._away_since: dt.datetime | None = None
@@ -57,9 +65,9 @@ class Serving:
         self._stop = stop
         service = self._service
         service.begin()
-        poll_s = service.settings.monitor.poll_interval_s
-        late_s = 3 * poll_s + 2 * service.settings.monitor.call_timeout_s
-        self._engine.every("tick", poll_s, self._tick, late_after_s=late_s)
+        monitor = service.settings.monitor
+        late_s = late_after_s(monitor)
+        self._engine.every("tick", monitor.poll_interval_s, self._tick, late_after_s=late_s, jitter=monitor.poll_jitter)
         self._engine.every("requests", REQUESTS_S, self._look_for_requests, late_after_s=late_s)
         self._engine.every("watch", WATCH_S, self._watch, late_after_s=60.0)
         # What waits for its turn must not hold up the end: it is given back as soon as the end is asked for.

@@ -81,6 +81,10 @@ class MonitorSettings(Group):
     poll_interval_s: Annotated[Seconds, Field(gt=0)] = 15
     """Duration between the beginnings of two ticks. 15 s notices a dead node within half a minute and costs a cloud
     of ten thousand nodes 40 calls a minute."""
+    poll_jitter: Annotated[float, BeforeValidator(number, json_schema_input_type=float), Field(ge=0, le=0.5)] = 0.1
+    """Share of ``poll_interval_s``, 0 to 0.5: each tick but the first begins by a random part of it after its usual
+    time, so that monitors that were started together do not call a cloud in the same second. The mean interval stays
+    as it is. 0: none."""
     call_timeout_s: Annotated[Seconds, Field(gt=0)] = 30
     """Duration after which a call to a cloud counts as unanswered."""
     workers_per_cloud: Annotated[int, BeforeValidator(number), Field(ge=1, le=64)] = 8

@@ -46,6 +46,7 @@ WRONG = [
     pytest.param("[monitor]\ndrain = 3", id="unknown key"),
     pytest.param("[monitor]\nworkers_per_cloud = 0", id="number below its limit"),
     pytest.param("[monitor]\npoll_interval_s = 0", id="duration of nought"),
+    pytest.param("[monitor]\npoll_jitter = -0.1", id="negative share"),
     pytest.param("[monitor]\nhealth_port = true", id="wrong type"),
     pytest.param('[clouds.west]\nprovider = "dumy"', id="unknown provider"),
     pytest.param('[clouds.west]\nprovider = "dummy"\noptions.sead = 3', id="unknown option"),

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 import threading
 import types
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from told import Ending, inline
 
 from cloudmon.clock import SystemClock
 from cloudmon.engine.local import LocalEngine
@@ -17,10 +22,6 @@ from cloudmon.testing import FakeClock
 
 LONG_S = 30.0
 """Longest that a test waits for a thread that is about to do something."""
-
-
-def inline(name: str, work: Callable[[], None]) -> None:
-    work()
 
 
 class Ticks:
@@ -37,33 +38,16 @@ class Ticks:
 class Stage:
     """An engine in the caller's thread: what happens when is told beforehand."""
 
-    def __init__(self) -> None:
+    def __init__(self, chance: Callable[[], float] = lambda: 0.5) -> None:
         self.clock = FakeClock()
-        self.engine = LocalEngine(self.clock, start=inline)
+        self.engine = LocalEngine(self.clock, start=inline, chance=chance)
 
     def run(self, seconds: float, *, at: dict[float, Callable[[], object]] | None = None) -> None:
         """Run it for so many seconds of its clock; ``at`` says what else happens after how many of them."""
-        events = sorted((at or {}).items())
-        stop = _Ending(self.clock, seconds, events)
-        self.engine.run(stop)
+        self.engine.run(Ending(self.clock, seconds, at))
 
     def health(self, name: str = "tick") -> JobHealth:
         return next(job for job in self.engine.health() if job.name == name)
-
-
-class _Ending(threading.Event):
-    """Set once the time is up; on the way there it lets happen what is told to."""
-
-    def __init__(self, clock: FakeClock, seconds: float, events: list[tuple[float, Callable[[], object]]]) -> None:
-        super().__init__()
-        self._clock = clock
-        self._end = seconds
-        self._events = events
-
-    def is_set(self) -> bool:
-        while self._events and self._events[0][0] <= self._clock.monotonic():
-            self._events.pop(0)[1]()
-        return self._clock.monotonic() > self._end
 
 
 @pytest.fixture
@@ -247,6 +231,79 @@ def test_two_jobs_cannot_have_one_name(stage: Stage) -> None:
 def test_an_interval_must_be_positive(stage: Stage) -> None:
     with pytest.raises(ValueError, match="positive"):
         stage.engine.every("tick", 0, Ticks(stage.clock), late_after_s=60)
+
+
+# --- jitter -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_runs_up_to_a_share_of_its_interval_after_its_usual_times_and_at_once_at_first() -> None:
+    chances = iter([0.0, 0.5, 0.9, 0.1])
+    stage = Stage(lambda: next(chances))
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 20, ticks, late_after_s=60, jitter=0.1)
+    stage.run(70)
+    assert ticks.at == pytest.approx([0, 20, 41, 61.8])
+
+
+def test_monitors_that_start_together_do_not_poll_together() -> None:
+    def runs(seed: int) -> list[float]:
+        stage = Stage(random.Random(seed).random)
+        ticks = Ticks(stage.clock)
+        stage.engine.every("tick", 15, ticks, late_after_s=60, jitter=0.1)
+        stage.run(32)
+        return ticks.at
+
+    assert runs(1) == runs(1)
+    assert runs(1)[0] == runs(2)[0] == 0
+    assert runs(1)[1] != runs(2)[1]
+    assert runs(1)[2] != runs(2)[2]
+
+
+def test_jitter_is_not_made_up_for_runs_that_were_missed() -> None:
+    stage = Stage(lambda: 0.5)
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 20, ticks, late_after_s=1000, jitter=0.1)
+    stage.run(150, at={30: lambda: stage.clock.advance(95)})
+    assert ticks.at == pytest.approx([0, 21, 125, 141], abs=0.5)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    interval_s=st.floats(0.1, 20),
+    jitter=st.floats(0, 0.5),
+    slow=st.floats(0, 0.4),
+)
+@settings(max_examples=60, deadline=None)
+def test_jitter_keeps_runs_apart_and_their_mean_to_the_interval(
+    seed: int, interval_s: float, jitter: float, slow: float
+) -> None:
+    """Run n is due within ``[n * interval, (n + jitter) * interval)``, however long each run takes: nothing drifts."""
+    chance = random.Random(seed).random
+    stage = Stage(chance)
+    ticks = Ticks(stage.clock)
+
+    def job() -> None:
+        ticks()
+        stage.clock.advance(interval_s * slow * chance())
+
+    count = 30
+    stage.engine.every("tick", interval_s, job, late_after_s=1000, jitter=jitter)
+    stage.run(interval_s * (count + 0.5))
+    near = 1e-5  # the clock counts in microseconds
+    runs = ticks.at[: count + 1]
+    assert len(runs) == count + 1
+    assert all(later - former >= interval_s * (1 - jitter) - near for former, later in pairwise(runs))
+    assert all(-near <= at - n * interval_s <= jitter * interval_s + near for n, at in enumerate(runs))
+    assert (runs[-1] - runs[0]) / count == pytest.approx(interval_s, rel=jitter / count + 1e-4)
+
+
+@pytest.mark.parametrize("jitter", [-0.1, 1.0], ids=["negative", "a whole interval"])
+def test_jitter_is_a_share_of_the_interval(stage: Stage, jitter: float) -> None:
+    with pytest.raises(ValueError, match="jitter of tick"):
+        stage.engine.every("tick", 15, Ticks(stage.clock), late_after_s=60, jitter=jitter)
+
+
+# --- where it may go wrong --------------------------------------------------------------------------------------------
 
 
 def test_a_machine_without_a_thread_left_is_a_failed_run_and_not_the_end() -> None:

@@ -107,6 +107,7 @@ FAULTS = [
     pytest.param(
         text(cloud="calls_per_s = 0"), "clouds.east.calls_per_s = 0 must be more than 0.", id="rate of nought"
     ),
+    pytest.param(text(rest="[monitor]\npoll_jitter = 1"), "monitor.poll_jitter = 1 must be at most 0.5.", id="jitter"),
     pytest.param(text(cloud="calls_per_s = nan"), "clouds.east.calls_per_s = nan must be", id="not a number"),
     pytest.param(
         text(cloud="listing_lag_s = -1"),
