@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime as dt
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -177,19 +178,22 @@ class Actor:
     clock: Clock
     _flying: dict[CallFuture, Call] = field(default_factory=dict)
     _landed: list[tuple[Call, Outcome, Node | None]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    """A call may be begun while another thread waits for those that fly."""
 
     @property
     def in_flight(self) -> frozenset[str]:
         """Ids of intents whose call has not come back, or whose outcome is not recorded yet."""
-        return frozenset(call.step.intent.id for call in self._flying.values()) | frozenset(
-            call.step.intent.id for call, _, _ in self._landed
-        )
+        with self._lock:
+            calls = [*self._flying.values(), *(call for call, _, _ in self._landed)]
+        return frozenset(call.step.intent.id for call in calls)
 
     def begin(self, call: Call) -> None:
-        future = self.workers.submit(
-            call.step.intent.cloud, lambda provider: perform(provider, call, self.clock), urgent=True
-        )
-        self._flying[future] = call
+        with self._lock:
+            future = self.workers.submit(
+                call.step.intent.cloud, lambda provider: perform(provider, call, self.clock), urgent=True
+            )
+            self._flying[future] = call
 
     def landed(self, patience_s: float) -> Iterator[list[tuple[Call, Outcome, Node | None]]]:
         """Outcomes as they come, those that came together in one list, until none is in flight or the patience ends.
@@ -197,23 +201,29 @@ class Actor:
         What the caller has not taken over with :meth:`recorded` is given again the next time.
         """
         ends = self.clock.monotonic() + patience_s
-        while self._flying or self._landed:
+        while True:
+            with self._lock:
+                flying, landed = list(self._flying), list(self._landed)
+            if not flying and not landed:
+                return
             left = ends - self.clock.monotonic()
             done, _ = concurrent.futures.wait(
-                self._flying, timeout=max(0.0, left), return_when=concurrent.futures.FIRST_COMPLETED
+                flying, timeout=max(0.0, left), return_when=concurrent.futures.FIRST_COMPLETED
             )
-            for future in done:
-                call = self._flying.pop(future)
-                self._landed.append((call, *_outcome(future)))
-            if self._landed:
-                yield list(self._landed)
+            with self._lock:
+                for future in done:
+                    self._landed.append((self._flying.pop(future), *_outcome(future)))
+                landed = list(self._landed)
+            if landed:
+                yield landed
             elif left <= 0:
                 return
 
     def recorded(self, landed: list[tuple[Call, Outcome, Node | None]]) -> None:
         """These outcomes are in the store."""
         ids = {id(call) for call, _, _ in landed}
-        self._landed = [item for item in self._landed if id(item[0]) not in ids]
+        with self._lock:
+            self._landed = [item for item in self._landed if id(item[0]) not in ids]
 
 
 def _outcome(future: CallFuture) -> tuple[Outcome, Node | None]:

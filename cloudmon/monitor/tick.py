@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -76,7 +77,7 @@ class Policy:
 
 @dataclass(slots=True)
 class Monitor:
-    """The monitor loop's one step. Not shared between threads: one tick at a time."""
+    """The monitor loop's one step. One tick at a time; while it waits for clouds, others may take their turn."""
 
     store: Store
     owner: Ownership
@@ -91,6 +92,10 @@ class Monitor:
     """What the last tick saw."""
     _ticks: int = 0
     _clocks: tuple[dt.datetime, float] | None = None
+    _turn: threading.RLock = field(default_factory=threading.RLock)
+    """Held by whoever reads, decides and writes; never while somebody waits for a cloud."""
+    _written: int = 0
+    """Counts what was written outside ticks: what a tick read before is out of date then."""
 
     def __post_init__(self) -> None:
         self.observer = Observer(self.workers, self.clock, patience_s=self.policy.call_timeout_s * 2)
@@ -113,24 +118,29 @@ class Monitor:
                 return self._away(now, error)
 
     def _tick(self, now: dt.datetime, first: bool) -> TickReport:
-        self._replay()
+        with self._turn:
+            self._replay()
         performed, failed = self.collect(0.0)
-        notes = self._admit_own(now)
-        desk = asks.Desk(self.store, self.owner, self._admit)
-        desk.answer_pending(now)
-        estate = self._load(now)
-        views = self._observe(estate)
-        if adopt.answer(self.store, self.owner, views, self._moment(now, estate, first), desk):
+        with self._turn:
+            notes = self._admit_own(now)
+            desk = asks.Desk(self.store, self.owner, self._admit)
+            desk.answer_pending(now)
             estate = self._load(now)
-        moment, index = self._moment(now, estate, first), planner.index_of(estate)
-        views, doubts = planner.doubt(views, index, moment)
-        self._spans(views)
-        asked = estates.born_of(self.store, estate.requests)
-        desk.follow(estate, asked, now)
-        plan = self._plan(estate, views, asked, index, moment)
-        changed = self._write([*doubts, *plan.changes], now)
-        self._update_sets(plan, now)
-        begun = self._begin(plan, estate, now, moment)
+            written = self._written
+        views = self._observe(estate)
+        with self._turn:
+            adopted = adopt.answer(self.store, self.owner, views, self._moment(now, estate, first), desk)
+            if adopted or self._written != written:
+                estate = self._load(now)
+            moment, index = self._moment(now, estate, first), planner.index_of(estate)
+            views, doubts = planner.doubt(views, index, moment)
+            self._spans(views)
+            asked = estates.born_of(self.store, estate.requests)
+            desk.follow(estate, asked, now)
+            plan = self._plan(estate, views, asked, index, moment)
+            changed = self._write([*doubts, *plan.changes], now)
+            self._update_sets(plan, now)
+            begun = self._begin(plan, estate, now, moment)
         done = self.collect(self.policy.poll_interval_s)
         rows = reporting.rows(plan, estate)
         believed = all(view.healthy and not view.suspicious for view in views.values())
@@ -291,18 +301,22 @@ class Monitor:
         """Record the outcomes of calls that came back; (performed, failed)."""
         performed = failed = 0
         for landed in self.actor.landed(patience_s):
-            faultpoints.reached("outcome.before-record")
-            now = self.clock.now()
-            sets: Mapping[str, ApplianceSet] = {}
-            if not all(outcome.accepted for _, outcome, _ in landed):
-                sets = {aset.uid: aset for aset in self.store.sets.active(EVERYONE)}
-            changes = [self._outcome(call, outcome, node, sets, now) for call, outcome, node in landed]
-            self.store.ledger.write(self.owner, changes, now=now)
-            self.actor.recorded(landed)
-            faultpoints.reached("outcome.after-record")
+            with self._turn:
+                self._record(landed)
             performed += sum(1 for _, outcome, _ in landed if outcome.accepted)
             failed += sum(1 for _, outcome, _ in landed if not outcome.accepted)
         return performed, failed
+
+    def _record(self, landed: list[tuple[Call, Outcome, Node | None]]) -> None:
+        faultpoints.reached("outcome.before-record")
+        now = self.clock.now()
+        sets: Mapping[str, ApplianceSet] = {}
+        if not all(outcome.accepted for _, outcome, _ in landed):
+            sets = {aset.uid: aset for aset in self.store.sets.active(EVERYONE)}
+        changes = [self._outcome(call, outcome, node, sets, now) for call, outcome, node in landed]
+        self.store.ledger.write(self.owner, changes, now=now)
+        self.actor.recorded(landed)
+        faultpoints.reached("outcome.after-record")
 
     def _outcome(
         self, call: Call, outcome: Outcome, node: Node | None, sets: Mapping[str, ApplianceSet], now: dt.datetime
