@@ -74,11 +74,16 @@ class LocalEngine:
         """
         if name in self._tasks:
             raise ValueError(f"there is a job named {name} already")
-        if interval_s <= 0:
-            raise ValueError(f"the interval of {name} must be positive")
-        if not 0 <= jitter < 1:
-            raise ValueError(f"the jitter of {name} must be a share of its interval, from 0 to below 1")
-        self._tasks[name] = Task(name, Rhythm(interval_s, jitter), job, late_after_s, self._clock)
+        self._tasks[name] = Task(name, Rhythm.of(name, interval_s, jitter), job, late_after_s, self._clock)
+
+    def reschedule(self, name: str, interval_s: float, *, late_after_s: float, jitter: float = 0.0) -> None:
+        """Run this job by other times from now on, which count from its last usual one. Any thread may ask.
+
+        Its next run comes within the new interval and its jitter. What is as it was already changes nothing. KeyError
+        for an unknown name, ValueError as :meth:`every`.
+        """
+        task = self._tasks[name]
+        task.rhythm, task.late_after_s = Rhythm.of(name, interval_s, jitter), late_after_s
 
     def nudge(self, name: str) -> None:
         """Run this job soon: at once, or right after the run that is under way. Its usual times stay as they are.
@@ -94,10 +99,11 @@ class LocalEngine:
         """
         for task in self._tasks.values():
             task.expect()
-            self._scheduler.keep(task.rhythm).do(functools.partial(self._begin, task))
+            self._scheduler.keep(task).do(functools.partial(self._begin, task))
         with self._lock:
             self._open = True
         while not stop.is_set():
+            self._scheduler.follow()
             self._scheduler.run_pending()
             for task in self._tasks.values():
                 task.watch()
@@ -163,9 +169,15 @@ class _SteadyScheduler(schedule.Scheduler):
     def steady_s(self) -> float:
         return self._clock.monotonic()
 
-    def keep(self, rhythm: Rhythm) -> _SteadyJob:
-        """A job that is due now, and from then on as ``rhythm`` says."""
-        return _SteadyJob(self, Beat(rhythm, self.steady_s(), self._chance))
+    def keep(self, task: Task) -> _SteadyJob:
+        """A job that is due now, and from then on as the task's rhythm says."""
+        return _SteadyJob(self, task, Beat(task.rhythm, self.steady_s(), self._chance))
+
+    def follow(self) -> None:
+        """Take over the rhythms that tasks were given meanwhile."""
+        for job in self.jobs:
+            if isinstance(job, _SteadyJob):
+                job.follow()
 
     @property
     def idle_seconds(self) -> float | None:
@@ -183,9 +195,14 @@ class _SteadyJob(schedule.Job):
 
     scheduler: _SteadyScheduler
 
-    def __init__(self, scheduler: _SteadyScheduler, beat: Beat) -> None:
+    def __init__(self, scheduler: _SteadyScheduler, task: Task, beat: Beat) -> None:
         super().__init__(1, scheduler)
+        self._task = task
         self._beat = beat
+
+    def follow(self) -> None:
+        self._beat.follow(self._task.rhythm, self.scheduler.steady_s())
+        self._schedule_next_run()
 
     @property
     def should_run(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,15 @@ class Rhythm:
     """Share of the interval within which each run comes after its usual time, so that monitors that started together
     do not ask a cloud in the same second. From 0 to below 1: two runs are never closer than the rest of the interval.
     """
+
+    @classmethod
+    def of(cls, name: str, interval_s: float, jitter: float) -> Self:
+        """The rhythm of the job of that name. ValueError where there is no such rhythm."""
+        if interval_s <= 0:
+            raise ValueError(f"the interval of {name} must be positive")
+        if not 0 <= jitter < 1:
+            raise ValueError(f"the jitter of {name} must be a share of its interval, from 0 to below 1")
+        return cls(interval_s, jitter)
 
 
 class Beat:
@@ -39,6 +49,22 @@ class Beat:
         passed = math.floor((now_s - self._base_s) / self.rhythm.interval_s)
         self._turn = max(self._turn, passed) + 1
         self._set_due()
+
+    def follow(self, rhythm: Rhythm, now_s: float) -> None:
+        """Go on by another rhythm: usual times count from the last one, and what they would have missed is not made
+        up for. Nothing changes where it is the same."""
+        if rhythm == self.rhythm:
+            return
+        if self._turn == 0:
+            self.rhythm = rhythm
+            return
+        self._base_s += (self._turn - 1) * self.rhythm.interval_s
+        self.rhythm = rhythm
+        self._turn = max(1, math.floor((now_s - self._base_s) / rhythm.interval_s))
+        self._set_due()
+        if self.due_s < now_s:
+            self._turn += 1
+            self._set_due()
 
     def _set_due(self) -> None:
         usual_s = self._base_s + self._turn * self.rhythm.interval_s

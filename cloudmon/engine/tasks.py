@@ -25,7 +25,7 @@ class Task:
         self.rhythm = rhythm
         self.running = False
         self._job = job
-        self._late_after_s = late_after_s
+        self.late_after_s = late_after_s
         self._clock = clock
         self._again = False
         self._was_late = False
@@ -78,7 +78,7 @@ class Task:
 
     @property
     def late(self) -> bool:
-        return self._clock.monotonic() - self._well_at > self._late_after_s
+        return self._clock.monotonic() - self._well_at > self.late_after_s
 
     def watch(self) -> None:
         """Say once that it is late, and once that it is not any more."""
@@ -95,7 +95,7 @@ class Task:
         return JobHealth(
             name=self.name,
             interval_s=self.rhythm.interval_s,
-            late_after_s=self._late_after_s,
+            late_after_s=self.late_after_s,
             late=self.late,
             running_since=self._running_since,
             last_success_at=self._last_success_at,

@@ -100,8 +100,8 @@ class ThreadedWorkers(Generic[P]):
     ) -> None:
         self._make = make
         self._clock = clock
-        self._size = workers_per_cloud
-        self._stuck_after_s = stuck_after_s
+        self.workers_per_cloud = workers_per_cloud
+        self.stuck_after_s = stuck_after_s
         self._spares = spares_per_cloud
         self._lock = threading.Lock()
         self._closed = False
@@ -135,6 +135,11 @@ class ThreadedWorkers(Generic[P]):
                 else:
                     successor.take_over(urgent_calls, calls)
 
+    def size(self, workers_per_cloud: int, stuck_after_s: float) -> None:
+        """From the next :meth:`replace` on."""
+        with self._lock:
+            self.workers_per_cloud, self.stuck_after_s = workers_per_cloud, stuck_after_s
+
     def watch(self) -> None:
         """Give up the calls that do not return, and start threads in the place of theirs."""
         with self._lock:
@@ -162,7 +167,7 @@ class ThreadedWorkers(Generic[P]):
                 thread.join(max(0.0, until - self._clock.monotonic()))
 
     def _crew(self, cloud: str) -> Crew[P]:
-        return Crew(cloud, self._make, self._clock, self._size, self._stuck_after_s, self._spares)
+        return Crew(cloud, self._make, self._clock, self.workers_per_cloud, self.stuck_after_s, self._spares)
 
 
 def _no_such(cloud: str) -> errors.Refused:

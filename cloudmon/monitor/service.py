@@ -41,8 +41,13 @@ LEAVING_SHARE = 0.8
 """Part of the drain time in which a monitor that was told to end has left; the rest is the process's own end."""
 
 
-AT_START = ("poll_interval_s", "state_dir", "health_address", "health_port", "log_format", "log_level", "drain_s")
+AT_START = ("state_dir", "health_address", "health_port", "log_format", "log_level", "drain_s", "journal_mib")
 """Keys of ``[monitor]`` that a running service does not take over."""
+
+
+def _stuck_after_s(monitor: MonitorSettings) -> float:
+    """How long a call may take before it is given up: libraries may try again, and time each try."""
+    return monitor.call_timeout_s * 4
 
 
 def _differ(one: MonitorSettings, other: MonitorSettings, name: str) -> bool:
@@ -142,7 +147,7 @@ class Service:
             self.settings.clouds,
             clock=self.clock,
             workers_per_cloud=monitor.workers_per_cloud,
-            stuck_after_s=monitor.call_timeout_s * 4,
+            stuck_after_s=_stuck_after_s(monitor),
         )
 
     def make_provider(self, cloud: str) -> Provider:
@@ -260,9 +265,13 @@ class Service:
             monitor.policy = replace(monitor.policy, view=replace(monitor.policy.view, confirmed=False))
         return report
 
+    def file_changed(self) -> bool:
+        """Whether the settings file says something that the next tick will take over, or refuse."""
+        return self._file is not None and self._file.changed()
+
     def reload(self) -> bool:
         """Take over a changed settings file; a broken one is refused, loudly, and the old one stays in force."""
-        if self._file is None or not self._file.changed():
+        if self._file is None or not self.file_changed():
             return False
         try:
             settings = self._file.reload()
@@ -284,6 +293,8 @@ class Service:
             self.settings = settings
             for cloud in self._paces.keys() & settings.clouds.keys():
                 self._paces[cloud].allow(self._allowance(cloud))
+            if isinstance(self.workers, ThreadedWorkers):
+                self.workers.size(settings.monitor.workers_per_cloud, _stuck_after_s(settings.monitor))
             self.workers.replace(settings.clouds)
         self.settings = settings
         self.monitor.policy = policy_of(settings, self.clock.now().date())

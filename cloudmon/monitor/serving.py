@@ -53,6 +53,8 @@ class Serving:
         self._noted: frozenset[str] = frozenset()
         self._due: dt.datetime | None = None
         """When a tick is worth while before its interval is over."""
+        self._edited = False
+        """Whether the settings file had changed at the last look."""
         self._started_at = service.clock.now()
 
     def run(self, stop: threading.Event) -> None:
@@ -68,7 +70,7 @@ class Serving:
         monitor = service.settings.monitor
         late_s = late_after_s(monitor)
         self._engine.every("tick", monitor.poll_interval_s, self._tick, late_after_s=late_s, jitter=monitor.poll_jitter)
-        self._engine.every("requests", REQUESTS_S, self._look_for_requests, late_after_s=late_s)
+        self._engine.every("requests", REQUESTS_S, self._look_for_work, late_after_s=late_s)
         self._engine.every("watch", WATCH_S, self._watch, late_after_s=60.0)
         # What waits for its turn must not hold up the end: it is given back as soon as the end is asked for.
         threading.Thread(target=self._let_go, name="let go", daemon=True).start()
@@ -113,6 +115,7 @@ class Serving:
             # Somebody newer owns the estate: this one changes nothing more, and says so.
             self._end(error)
             return
+        self._keep_time()
         self._note_away(report.store_away)
         # What changed may make something due at once; what waits for an instant need not wait for the interval too.
         self._due = self._clock.now() if report.changes else report.next_at
@@ -126,6 +129,13 @@ class Serving:
         if not report.store_away:
             self._service.meter.write()
 
+    def _keep_time(self) -> None:
+        """Tick as the settings say now: they may be others than before the tick."""
+        monitor = self._service.settings.monitor
+        late_s = late_after_s(monitor)
+        self._engine.reschedule("tick", monitor.poll_interval_s, late_after_s=late_s, jitter=monitor.poll_jitter)
+        self._engine.reschedule("requests", REQUESTS_S, late_after_s=late_s)
+
     def _note_away(self, away: str) -> None:
         if away and not self._away:
             self._away_since = self._clock.now()
@@ -133,8 +143,15 @@ class Serving:
             self._away_since = None
         self._away = away
 
-    def _look_for_requests(self) -> None:
-        """Somebody asks for something, or something fell due: tick without waiting for the interval."""
+    def _look_for_work(self) -> None:
+        """Somebody asks for something, something fell due, or the settings are others: tick without waiting for the
+        interval."""
+        # Who writes the file may not be done yet: it has to have changed at two looks.
+        before, self._edited = self._edited, self._service.file_changed()
+        if before and self._edited:
+            self._edited = False
+            self._engine.nudge("tick")
+            return
         try:
             pending = self._service.store.requests.pending(EVERYONE)
         except StoreUnavailable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from pathlib import Path
 
 from cloudmon.settings import loading, sentences, sources
@@ -16,28 +17,31 @@ class SettingsFile:
     """One settings file, and the files it names, watched for changes.
 
     A reading that fails leaves nothing behind but the memory of what was read: the caller keeps its old settings, and
-    :meth:`changed` stays quiet until somebody writes again.
+    :meth:`changed` stays quiet until somebody writes again. Safe to share between threads.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._digests: dict[Path, str] = {self.path: ""}
         self._stamps: dict[Path, Stamp] = {}
+        self._lock = threading.Lock()
 
     def changed(self) -> bool:
         """Whether a file says something else than at the last :meth:`reload`; true before the first.
 
         Costs one ``stat`` a file as long as nobody touches them.
         """
-        return any(self._differs(path) for path in self._digests)
+        with self._lock:
+            return any(self._differs(path) for path in self._digests)
 
     def reload(self) -> Settings:
         """Read everything again. ``SettingsError`` as :func:`cloudmon.settings.load`."""
-        # Stamps are taken before reading: a write in between is then seen as a change, not lost.
-        stamps = {path: _stamp(path) for path in self._digests}
-        settings, faults, files = loading.read(self.path)
-        self._digests = files.seen
-        self._stamps = {path: stamps.get(path, _stamp(path)) for path in files.seen}
+        with self._lock:
+            # Stamps are taken before reading: a write in between is then seen as a change, not lost.
+            stamps = {path: _stamp(path) for path in self._digests}
+            settings, faults, files = loading.read(self.path)
+            self._digests = files.seen
+            self._stamps = {path: stamps.get(path, _stamp(path)) for path in files.seen}
         if settings is None or faults:
             raise sentences.several(faults)
         return settings

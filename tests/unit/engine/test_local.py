@@ -303,6 +303,81 @@ def test_jitter_is_a_share_of_the_interval(stage: Stage, jitter: float) -> None:
         stage.engine.every("tick", 15, Ticks(stage.clock), late_after_s=60, jitter=jitter)
 
 
+# --- another rhythm ---------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_gets_a_shorter_interval_runs_within_it(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 100, ticks, late_after_s=1000)
+    stage.run(55, at={32: lambda: stage.engine.reschedule("tick", 10, late_after_s=60)})
+    assert ticks.at == pytest.approx([0, 40, 50], abs=0.5)
+    assert (stage.health().interval_s, stage.health().late_after_s) == (10, 60)
+
+
+def test_a_longer_interval_counts_from_the_last_usual_time(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 10, ticks, late_after_s=1000)
+    stage.run(230, at={25: lambda: stage.engine.reschedule("tick", 100, late_after_s=1000)})
+    assert ticks.at == pytest.approx([0, 10, 20, 120, 220])
+
+
+def test_the_rhythm_that_a_job_has_already_changes_nothing() -> None:
+    chances = iter([0.0, 0.5, 0.5])
+    stage = Stage(lambda: next(chances))
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 20, ticks, late_after_s=60, jitter=0.1)
+    same = {at: lambda: stage.engine.reschedule("tick", 20, late_after_s=60, jitter=0.1) for at in (1.0, 5.0, 22.0)}
+    stage.run(42, at=same)
+    assert ticks.at == pytest.approx([0, 20, 41])
+
+
+def test_another_jitter_holds_for_the_next_run_already(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 20, ticks, late_after_s=60)
+    stage.run(45, at={5: lambda: stage.engine.reschedule("tick", 20, late_after_s=60, jitter=0.2)})
+    assert ticks.at == pytest.approx([0, 22, 42])
+
+
+def test_a_run_that_only_jitter_holds_back_is_not_lost(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 20, ticks, late_after_s=60, jitter=0.6)
+    stage.run(50, at={21: lambda: stage.engine.reschedule("tick", 20, late_after_s=60, jitter=0.2)})
+    assert ticks.at == pytest.approx([0, 22, 42])
+
+
+def test_a_job_may_reschedule_itself(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+
+    def job() -> None:
+        ticks()
+        stage.engine.reschedule("tick", 5, late_after_s=60)
+
+    stage.engine.every("tick", 20, job, late_after_s=60)
+    stage.run(12)
+    assert ticks.at == pytest.approx([0, 5, 10])
+
+
+def test_a_rhythm_given_before_the_engine_runs_is_the_one_it_runs_by(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 20, ticks, late_after_s=60)
+    stage.engine.reschedule("tick", 5, late_after_s=60)
+    stage.run(12)
+    assert ticks.at == pytest.approx([0, 5, 10])
+
+
+def test_what_is_no_rhythm_is_refused_and_the_old_one_stays(stage: Stage) -> None:
+    ticks = Ticks(stage.clock)
+    stage.engine.every("tick", 20, ticks, late_after_s=60)
+    with pytest.raises(ValueError, match="positive"):
+        stage.engine.reschedule("tick", 0, late_after_s=60)
+    with pytest.raises(ValueError, match="jitter of tick"):
+        stage.engine.reschedule("tick", 20, late_after_s=60, jitter=1)
+    with pytest.raises(KeyError):
+        stage.engine.reschedule("tock", 20, late_after_s=60)
+    stage.run(30)
+    assert ticks.at == pytest.approx([0, 20])
+
+
 # --- where it may go wrong --------------------------------------------------------------------------------------------
 
 

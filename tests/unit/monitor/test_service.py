@@ -10,7 +10,7 @@ import pytest
 from pictures import offer
 from structlog.testing import capture_logs
 
-from cloudmon.engine.workers import InlineWorkers
+from cloudmon.engine.workers import InlineWorkers, ThreadedWorkers
 from cloudmon.errors import OutOfCapacity, StoreUnavailable, Unreachable
 from cloudmon.model.appliances import ApplianceState
 from cloudmon.model.tenants import EVERYONE
@@ -105,6 +105,17 @@ def test_a_key_that_counts_at_the_start_only_is_named(shop: Shop) -> None:
     assert [line["keys"] for line in said if "keys" in line] == ["monitor.log_level"]
 
 
+def test_keys_that_a_running_service_takes_over_are_not_named(shop: Shop) -> None:
+    shop.tick()
+    more = "poll_jitter = 0.2\nworkers_per_cloud = 3"
+    shop.write(
+        SETTINGS.replace("poll_interval_s = 15", "poll_interval_s = 30").replace("[monitor]", f"[monitor]\n{more}")
+    )
+    with capture_logs() as said:
+        assert shop.service.reload() is True
+    assert [line["keys"] for line in said if "keys" in line] == []
+
+
 def test_a_changed_set_is_taken_over_by_the_next_tick(shop: Shop) -> None:
     shop.tick()
     shop.write(SETTINGS.replace("count = 2", "count = 3"))
@@ -145,6 +156,18 @@ def test_a_call_that_may_last_longer_is_waited_for_longer(shop: Shop) -> None:
     shop.write(SETTINGS.replace("call_timeout_s = 5", "call_timeout_s = 50"))
     shop.tick()
     assert shop.service.monitor.observer.patience_s == 100
+
+
+def test_calls_that_may_last_longer_are_given_up_later(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text(SETTINGS, encoding="utf-8")
+    file = SettingsFile(path)
+    with Service(file.reload(), FakeClock(), file=file) as service:
+        service.begin()
+        path.write_text(SETTINGS.replace("call_timeout_s = 5", "call_timeout_s = 50\nworkers_per_cloud = 3"))
+        service.reload()
+        assert isinstance(service.workers, ThreadedWorkers)
+        assert (service.workers.workers_per_cloud, service.workers.stuck_after_s) == (3, 200)
 
 
 def test_another_store_needs_a_restart_and_all_else_is_taken_over(shop: Shop) -> None:

@@ -130,6 +130,31 @@ def test_health_allows_for_what_jitter_may_take(served: Served, jitter: float, l
     assert served.job("tick").late_after_s == pytest.approx(late_s)
 
 
+def test_a_shorter_interval_is_taken_over_while_it_runs_though_the_next_tick_is_far_away(served: Served) -> None:
+    served.write(SETTINGS.replace("poll_interval_s = 20", "poll_interval_s = 3600"))
+    served.service.settings = SettingsFile(served.file).reload()
+    shorter = SETTINGS.replace("poll_interval_s = 20", 'poll_interval_s = "10s"')
+    assert served.run(39, {12.2: lambda: served.write(shorter)}) == pytest.approx([0, 14, 20, 30], abs=1)
+    assert served.job("tick").interval_s == 10
+    assert served.job("tick").late_after_s == served.job("requests").late_after_s == 40
+
+
+def test_another_jitter_is_taken_over_while_it_runs(served: Served) -> None:
+    jittery = SETTINGS.replace("poll_jitter = 0", "poll_jitter = 0.2")
+    found = served.run(50, {5: lambda: served.write(jittery)})
+    assert found == pytest.approx([0, 6, 22, 42], abs=1)
+
+
+def test_a_broken_file_is_looked_at_once_and_the_rhythm_stays(served: Served) -> None:
+    broken = SETTINGS.replace("poll_interval_s = 20", "poll_interval_s = -1")
+    assert served.run(50, {5: lambda: served.write(broken)}) == pytest.approx([0, 6, 20, 40], abs=1)
+
+
+def test_a_file_is_not_read_in_the_second_in_which_it_is_written(served: Served) -> None:
+    """Who writes may not be done yet."""
+    assert served.run(19, {5.2: lambda: served.write(SETTINGS + "# more")}) == pytest.approx([0, 7], abs=0.2)
+
+
 # --- sooner than that -------------------------------------------------------------------------------------------------
 
 
