@@ -111,6 +111,17 @@ class SetSpec:
     healing: Healing = field(default_factory=Healing)
 
 
+@dataclass(frozen=True, slots=True)
+class NextGeneration:
+    """What a set becomes; written only while it is active and still at the generation that this one follows."""
+
+    uid: str
+    follows: int
+    spec: SetSpec
+    author: str
+    reason: str
+
+
 class ControlKind(enum.StrEnum):
     """What a person lays upon a set or an appliance, for a time and with a reason."""
 

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from cloudmon.model.actions import LogEntry
 from cloudmon.model.changes import Change
 from cloudmon.model.requests import Request, RequestState
+from cloudmon.model.sets import NextGeneration
 from cloudmon.model.tenants import Scope
 from cloudmon.store import ledger
 from cloudmon.store import sets as set_rows
@@ -89,11 +90,13 @@ class Requests:
         log: LogEntry | None = None,
         changes: Sequence[Change] = (),
         aset: SetMove | None = None,
+        generation: NextGeneration | None = None,
     ) -> bool:
         """Move a request that is in ``expected`` to ``state``, with everything that belongs to the move.
 
-        All or nothing: False, and nothing written, when it is not in ``expected``, one of ``changes`` does not hold,
-        or the set is retired.
+        ``generation`` comes before ``changes``, which may therefore be about members that it adds. All or nothing:
+        False, and nothing written, when the request is not in ``expected``, one of ``changes`` does not hold, the set
+        of ``aset`` is retired, or that of ``generation`` is not what ``generation`` follows.
         """
 
         def work(writing: Writing) -> bool:
@@ -103,7 +106,11 @@ class Requests:
                 values["ended_at"] = now
             statement = sa.update(requests).where(row.id == request_id, row.state == expected).values(**values)
             tenant = writing.connection.execute(statement.returning(row.tenant)).scalar_one_or_none()
-            if tenant is None or not all(ledger.apply(writing, changes, now=now)):
+            if tenant is None:
+                raise _NotMoved
+            if generation is not None and not set_rows.apply_generation(writing, generation, now=now):
+                raise _NotMoved
+            if not all(ledger.apply(writing, changes, now=now)):
                 raise _NotMoved
             if aset is not None and not set_rows.apply_update(writing, *aset):
                 raise _NotMoved

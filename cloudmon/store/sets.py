@@ -17,7 +17,7 @@ from cloudmon.model import specs
 from cloudmon.model.actions import LogEntry
 from cloudmon.model.appliances import ApplianceState, Cause, HistoryEntry, Power
 from cloudmon.model.changes import Change
-from cloudmon.model.sets import ApplianceSet, Control, SetSpec
+from cloudmon.model.sets import ApplianceSet, Control, NextGeneration, SetSpec
 from cloudmon.model.tenants import EVERYONE, Scope
 from cloudmon.store import controls as control_rows
 from cloudmon.store import ledger
@@ -153,12 +153,7 @@ class Sets:
 
         def work(writing: Writing) -> str:
             found = self._create(writing, spec, author, now) if uid is None else _advance(writing, uid, spec, author)
-            row = {"set_uid": found.uid, "generation": found.generation, "tenant": spec.tenant, "author": author}
-            row |= {"created_at": now, "reason": reason, "spec": specs.to_json(spec)}
-            writing.connection.execute(sa.insert(set_generations), [row])
-            _want_members(writing, found.uid, spec, now, reason or f"wanted by {author}")
-            body = {"name": spec.name, "generation": found.generation, "author": author, "count": spec.count}
-            writing.log(spec.tenant, LogEntry(found.uid, now, "set.generation", spec.name, {**body, "reason": reason}))
+            _generation(writing, found, spec, author, now, reason)
             if not all(ledger.apply(writing, changes, now=now)):
                 raise StoreError(f"a change that belongs to set {spec.name!r} does not hold; nothing was written")
             return str(found.uid)
@@ -209,6 +204,31 @@ def apply_update(writing: Writing, uid: str, values: Mapping[str, object], log: 
         return False
     writing.log(found, log)
     return True
+
+
+def apply_generation(writing: Writing, fresh: NextGeneration, *, now: dt.datetime) -> bool:
+    """Inside a transaction: the next generation of a set with rows for members that are new, as :meth:`Sets.put`
+    writes them. False, and nothing written, when the set is not active, or not at the generation that this one
+    follows any more."""
+    row = sets.c
+    follows = sa.select(row.uid).where(row.uid == fresh.uid, row.generation == fresh.follows)
+    active = follows.where(row.retiring_since.is_(None), row.retired_at.is_(None))
+    if writing.connection.execute(active).first() is None:
+        return False
+    found = _advance(writing, fresh.uid, fresh.spec, fresh.author)
+    _generation(writing, found, fresh.spec, fresh.author, now, fresh.reason)
+    return True
+
+
+def _generation(  # a generation with all that belongs to it
+    writing: Writing, found: Any, spec: SetSpec, author: str, now: dt.datetime, reason: str
+) -> None:
+    row = {"set_uid": found.uid, "generation": found.generation, "tenant": spec.tenant, "author": author}
+    row |= {"created_at": now, "reason": reason, "spec": specs.to_json(spec)}
+    writing.connection.execute(sa.insert(set_generations), [row])
+    _want_members(writing, found.uid, spec, now, reason or f"wanted by {author}")
+    body = {"name": spec.name, "generation": found.generation, "author": author, "count": spec.count}
+    writing.log(spec.tenant, LogEntry(found.uid, now, "set.generation", spec.name, {**body, "reason": reason}))
 
 
 def _advance(writing: Writing, uid: str, spec: SetSpec, author: str) -> Any:

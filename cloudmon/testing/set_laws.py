@@ -8,13 +8,24 @@ from decimal import Decimal
 
 import pytest
 
+from cloudmon import faultpoints
 from cloudmon.errors import StoreError
 from cloudmon.model.actions import LogEntry
 from cloudmon.model.appliances import ApplianceState, Power
 from cloudmon.model.changes import Change, Expect, Timer, TimerKind
 from cloudmon.model.offers import Choice, Offer, Price
 from cloudmon.model.requests import RequestState
-from cloudmon.model.sets import ApplianceSet, Control, ControlKind, Healing, Lease, Needs, SetSpec, Template
+from cloudmon.model.sets import (
+    ApplianceSet,
+    Control,
+    ControlKind,
+    Healing,
+    Lease,
+    Needs,
+    NextGeneration,
+    SetSpec,
+    Template,
+)
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.store import SetMove
 from cloudmon.testing.store_words import START, StoreWords, later
@@ -261,6 +272,74 @@ class SetLaws(StoreWords):
         )
         assert found is False
         assert self.everything() == before
+
+    def test_a_request_moves_with_its_set_s_next_generation_and_what_becomes_of_new_members(self) -> None:
+        aset = self.put(count=1)
+        request = self.request()
+        self._store.requests.add(request)
+        grown = NextGeneration(aset.uid, 1, dataclasses.replace(aset.spec, count=3), "ann", "grows")
+        launches = [self.launch(self.member(aset)._replace(ordinal=ordinal)) for ordinal in (2, 3)]
+        moved = self._store.requests.move(
+            self._owner, request.id, RequestState.PENDING, RequestState.ACCEPTED, now=START, changes=launches,
+            generation=grown,
+        )  # fmt: skip
+        assert moved is True
+        assert self._store.sets.active(EVERYONE)[0].spec.count == 3
+        assert [entry[:2] for entry in self._store.sets.generations(EVERYONE, aset.uid)] == [(1, "file:x"), (2, "ann")]
+        states = [member.state for member in self._store.members.of_set(EVERYONE, aset.uid)]
+        assert states == [ApplianceState.REQUESTED, ApplianceState.LAUNCHING, ApplianceState.LAUNCHING]
+        assert "set.generation" in [one.kind for one in self._store.log.entries(EVERYONE, aset.uid)]
+
+    @pytest.mark.parametrize("why", ["moved before", "a change does not hold", "another generation", "retiring"])
+    def test_a_set_does_not_grow_with_a_request_that_does_not_move(self, why: str) -> None:
+        aset = self.put(count=1)
+        request = self.request()
+        self._store.requests.add(request)
+        launch = self.launch(self.member(aset)._replace(ordinal=2))
+        expected = RequestState.ACCEPTED if why == "moved before" else RequestState.PENDING
+        if why == "a change does not hold":
+            launch = dataclasses.replace(launch, expect=Expect(ApplianceState.REQUESTED, 7))
+        elif why == "another generation":
+            self.put(count=1, uid=aset.uid)
+        elif why == "retiring":
+            values = {"retiring_since": START, "retired_reason": "over"}
+            assert self._store.sets.update(self._owner, aset.uid, now=START, log=None, **values)
+        grown = NextGeneration(aset.uid, 1, dataclasses.replace(aset.spec, count=2), "ann", "grows")
+        before = self.everything()
+        moved = self._store.requests.move(
+            self._owner, request.id, expected, RequestState.DONE, now=START, changes=[launch], generation=grown
+        )
+        assert moved is False
+        assert self.everything() == before
+
+    @pytest.mark.parametrize("point", ["store.before-commit", "store.after-commit"])
+    def test_a_crash_around_the_commit_grows_a_set_once_or_not_at_all(self, point: str) -> None:
+        aset = self.put(count=1)
+        request = self.request()
+        self._store.requests.add(request)
+        grown = NextGeneration(aset.uid, 1, dataclasses.replace(aset.spec, count=2), "ann", "grows")
+        launch = self.launch(self.member(aset)._replace(ordinal=2))
+
+        def move() -> bool:
+            pending, accepted = RequestState.PENDING, RequestState.ACCEPTED
+            return self._store.requests.move(
+                self._owner, request.id, pending, accepted, now=START, changes=[launch], generation=grown
+            )
+
+        def crash(name: str) -> None:
+            if name == point:
+                raise KeyboardInterrupt
+
+        faultpoints.install(crash)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                move()
+        finally:
+            faultpoints.install(None)
+        assert move() is (point == "store.before-commit")
+        assert self._store.sets.active(EVERYONE)[0].spec.count == 2
+        assert [one.state for one in self._store.requests.open(EVERYONE)] == [RequestState.ACCEPTED]
+        assert self._store.intents.open(EVERYONE) == [launch.opens_intent]
 
     # --- offers and rankings --------------------------------------------------------------------------------------
 
