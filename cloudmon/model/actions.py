@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cloudmon.model.identity import ApplianceId
 
 
 class Verb(enum.StrEnum):
-    """Control actions on a node."""
+    """Control actions: on a node, performed by its cloud, and inside an appliance, performed by its agent."""
 
     LAUNCH = "launch"
     START = "start"
@@ -21,6 +21,44 @@ class Verb(enum.StrEnum):
     REBOOT = "reboot"
     TERMINATE = "terminate"
     ADOPT = "adopt"
+
+    REPORT_NOW = "report_now"
+    APP_INSTALL = "app_install"
+    APP_REMOVE = "app_remove"
+    APP_RESTART = "app_restart"
+    APP_STOP = "app_stop"
+    APP_SUSPEND = "app_suspend"
+    APP_RESUME = "app_resume"
+    APP_UPDATE = "app_update"
+    JOB_RUN = "job_run"
+    PROCESS_END = "process_end"
+    SCAN = "scan"
+    QUARANTINE = "quarantine"
+    ACCOUNT_GRANT = "account_grant"
+    ACCOUNT_REVOKE = "account_revoke"
+    AGENT_UPGRADE = "agent_upgrade"
+
+
+GUEST_VERBS: frozenset[Verb] = frozenset(
+    (
+        Verb.REPORT_NOW,
+        Verb.APP_INSTALL,
+        Verb.APP_REMOVE,
+        Verb.APP_RESTART,
+        Verb.APP_STOP,
+        Verb.APP_SUSPEND,
+        Verb.APP_RESUME,
+        Verb.APP_UPDATE,
+        Verb.JOB_RUN,
+        Verb.PROCESS_END,
+        Verb.SCAN,
+        Verb.QUARANTINE,
+        Verb.ACCOUNT_GRANT,
+        Verb.ACCOUNT_REVOKE,
+        Verb.AGENT_UPGRADE,
+    )
+)
+"""Those that an agent performs; an intent of one is a command."""
 
 
 class ActionClass(enum.StrEnum):
@@ -42,6 +80,21 @@ CLASS_OF: Mapping[Verb, ActionClass] = {
     Verb.SUSPEND: ActionClass.DISRUPTIVE,
     Verb.REBOOT: ActionClass.DISRUPTIVE,
     Verb.TERMINATE: ActionClass.DESTRUCTIVE,
+    Verb.REPORT_NOW: ActionClass.SAFE,
+    Verb.APP_INSTALL: ActionClass.SAFE,
+    Verb.JOB_RUN: ActionClass.SAFE,
+    Verb.SCAN: ActionClass.SAFE,
+    Verb.ACCOUNT_GRANT: ActionClass.SAFE,
+    Verb.APP_REMOVE: ActionClass.DISRUPTIVE,
+    Verb.APP_RESTART: ActionClass.DISRUPTIVE,
+    Verb.APP_STOP: ActionClass.DISRUPTIVE,
+    Verb.APP_SUSPEND: ActionClass.DISRUPTIVE,
+    Verb.APP_RESUME: ActionClass.DISRUPTIVE,
+    Verb.APP_UPDATE: ActionClass.DISRUPTIVE,
+    Verb.PROCESS_END: ActionClass.DISRUPTIVE,
+    Verb.QUARANTINE: ActionClass.DISRUPTIVE,
+    Verb.ACCOUNT_REVOKE: ActionClass.DISRUPTIVE,
+    Verb.AGENT_UPGRADE: ActionClass.DISRUPTIVE,
 }
 
 
@@ -103,6 +156,10 @@ class Intent:
     ended_at: dt.datetime | None = None
     error: str = ""
     """Class and sentence of the last failure: ``OutOfCapacity: …``."""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """Of a command: what its verb is told."""
+    result: Mapping[str, object] = field(default_factory=dict)
+    """Of a command: ``exit``, ``output``, ``error``, ``ended_at``, as the agent told them; empty before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +187,8 @@ class LogEntry:
     kind: str
     """``intent.recorded``, ``intent.performed``, ``intent.done``, ``intent.failed``, ``intent.incident``,
     ``set.generation``, ``set.retiring``, ``set.retired``, ``lease.extended``, ``lease.warning``, ``control.laid``,
-    ``control.released``, ``request.accepted``, ``request.refused``, ``breaker.held``, ``monitor.started`` …"""
+    ``control.released``, ``request.accepted``, ``request.refused``, ``breaker.held``, ``monitor.started``,
+    ``agent.token``, ``agent.enrolled``, ``agent.revoked`` …"""
     subject: str
     """Intent id, set name or appliance that it is about."""
     body: Mapping[str, object]

@@ -15,6 +15,7 @@ from cloudmon.model.actions import ActionClass, Intent, IntentState, LogEntry
 from cloudmon.model.appliances import ApplianceState, HistoryEntry, Incarnation
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import ApplianceId
+from cloudmon.model.policies import RuleState
 from cloudmon.model.usage import UsageEvent
 
 
@@ -51,6 +52,15 @@ class TimerClear:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleClear:
+    """Forget where a rule stands for an appliance: it does not hold."""
+
+    appliance: ApplianceId
+    rule: str
+    """As :attr:`cloudmon.model.policies.RuleState.rule`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Expect:
     """What the member's row must still say for the change to be made."""
 
@@ -74,7 +84,7 @@ class IntentUpdate:
     expected: frozenset[IntentState]
     state: IntentState
     values: Mapping[str, object] = field(default_factory=dict)
-    """Other columns: ``attempts``, ``retry_at``, ``error``, ``node_id``, ``ended_at``."""
+    """Other columns: ``attempts``, ``retry_at``, ``error``, ``node_id``, ``ended_at``, ``result``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,7 @@ class Change:
     timers: tuple[Timer | TimerClear, ...] = ()
     findings: tuple[Finding | FindingEnd, ...] = ()
     log: tuple[LogEntry, ...] = ()
+    rules: tuple[RuleState | RuleClear, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

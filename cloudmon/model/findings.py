@@ -28,6 +28,8 @@ class FindingKind(enum.StrEnum):
     """A lease that ends soon."""
     HELD = "held"
     """A control action that a breaker holds back."""
+    DETECTED = "detected"
+    """What a rule found in an appliance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Finding:
 
     kind: FindingKind
     subject: str
-    """``<set_uid>/<ordinal>``, ``cloud:<name>``, ``node:<cloud>:<id>``, ``intent:<id>``, ``file:<author>``."""
+    """``<set_uid>/<ordinal>``, ``cloud:<name>``, ``node:<cloud>:<id>``, ``intent:<id>``, ``file:<author>``; of what a
+    rule found, ``<set_uid>/<ordinal>:<policy>/<rule>``, and ``/<item>`` where the rule has items."""
     tenant: str
     severity: str
     """``info``, ``warning`` or ``critical``."""

@@ -187,6 +187,11 @@ def numbered() -> Any:
     return Field(sa_column=sa.Column(RowNumber, primary_key=True, autoincrement=True))
 
 
+def real(*, null: bool = False) -> Any:
+    """A column of numbers that need not be exact."""
+    return Field(sa_column=sa.Column(sa.Double(), nullable=null))
+
+
 def flag() -> Any:
     """A column of true and false."""
     return Field(sa_column=sa.Column(sa.Boolean(), nullable=False))

@@ -25,7 +25,7 @@ from cloudmon.store.tables import appliances, incarnations, intents
 
 MEMBER_COLUMNS = frozenset(Member._fields) - {"set_uid", "ordinal", "tenant"}
 INTENT_COLUMNS = frozenset(
-    ("attempts", "retry_at", "error", "node_id", "ended_at", "deadline", "evidence", "reason", "epoch")
+    ("attempts", "retry_at", "error", "node_id", "ended_at", "deadline", "evidence", "reason", "epoch", "result")
 )
 
 

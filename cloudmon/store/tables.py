@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from sqlmodel import SQLModel
 
 from cloudmon.model.actions import ActionClass, IntentState, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, IncarnationState, Power
@@ -21,27 +20,8 @@ from cloudmon.model.requests import RequestState, RequestVerb
 from cloudmon.model.sets import ControlKind
 from cloudmon.model.usage import Dimension, Mark
 from cloudmon.store.columns import amount, flag, instant, numbered, structure, text, whole, word
-
-NAMES = {
-    "pk": "pk_%(table_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-}
-
-
-def _index(name: str, *columns: str, where: str = "", unique: bool = False) -> sa.Index:
-    """An index, over the rows where ``where`` holds if that is given."""
-    if not where:
-        return sa.Index(name, *columns, unique=unique)
-    condition = sa.text(where)
-    return sa.Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
-
-
-class Row(SQLModel):
-    """What all tables of the store share: one catalogue, one way to name constraints."""
-
-    metadata = sa.MetaData(naming_convention=NAMES)
+from cloudmon.store.guest_tables import agents, enrolments, report_changes, report_snapshots, rule_states
+from cloudmon.store.rows import Row, index, table
 
 
 class Estate(Row, table=True):
@@ -72,7 +52,7 @@ class Set(Row, table=True):
     """An appliance set, what it is now."""
 
     __tablename__ = "sets"
-    __table_args__ = (_index("ix_sets_active_name", "tenant", "name", where="retired_at IS NULL", unique=True),)
+    __table_args__ = (index("ix_sets_active_name", "tenant", "name", where="retired_at IS NULL", unique=True),)
     uid: str = text(key=True)
     name: str = text()
     tenant: str = text()
@@ -125,8 +105,8 @@ class IncarnationRow(Row, table=True):
 
     __tablename__ = "incarnations"
     __table_args__ = (
-        _index("ix_incarnations_open", "state", where="state IN ('opening', 'ending')"),
-        _index("ix_incarnations_token", "token"),
+        index("ix_incarnations_open", "state", where="state IN ('opening', 'ending')"),
+        index("ix_incarnations_token", "token"),
     )
     set_uid: str = text(key=True, foreign="sets.uid")
     ordinal: int = whole(key=True)
@@ -159,7 +139,7 @@ class ApplianceHistory(Row, table=True):
     """Every change of an appliance's state, with its cause; append-only."""
 
     __tablename__ = "appliance_history"
-    __table_args__ = (_index("ix_appliance_history_member", "set_uid", "ordinal", "at", "id"),)
+    __table_args__ = (index("ix_appliance_history_member", "set_uid", "ordinal", "at", "id"),)
     id: int = numbered()
     set_uid: str = text()
     ordinal: int = whole()
@@ -177,11 +157,12 @@ class IntentRow(Row, table=True):
 
     __tablename__ = "intents"
     __table_args__ = (
-        _index("ix_intents_open", "state", where="state IN ('recorded', 'performed', 'incident')"),
-        _index("ix_intents_class", "action_class", "created_at"),
-        _index("ix_intents_created", "created_at"),
-        _index("ix_intents_request", "request_id", where="request_id <> ''"),
-        _index("ix_intents_member", "set_uid", "ordinal", "created_at"),
+        index("ix_intents_open", "state", where="state IN ('recorded', 'performed', 'incident')"),
+        index("ix_intents_class", "action_class", "created_at"),
+        index("ix_intents_created", "created_at"),
+        index("ix_intents_request", "request_id", where="request_id <> ''"),
+        index("ix_intents_member", "set_uid", "ordinal", "created_at"),
+        index("ix_intents_pending", "set_uid", "ordinal", where="state IN ('recorded', 'performed')"),
     )
     id: str = text(key=True)
     set_uid: str = text()
@@ -206,13 +187,15 @@ class IntentRow(Row, table=True):
     retry_at: dt.datetime | None = instant(null=True)
     ended_at: dt.datetime | None = instant(null=True)
     error: str = text()
+    arguments: dict[str, str] = structure()
+    result: dict[str, Any] = structure()
 
 
 class LogRow(Row, table=True):
     """The action log; append-only, one keyed chain a set."""
 
     __tablename__ = "action_log"
-    __table_args__ = (_index("ix_action_log_at", "at"), {"sqlite_with_rowid": False})
+    __table_args__ = (index("ix_action_log_at", "at"), {"sqlite_with_rowid": False})
     chain: str = text(key=True)
     seq: int = whole(key=True)
     tenant: str = text()
@@ -241,7 +224,7 @@ class UsageRow(Row, table=True):
     """Statements about usage; append-only, told apart by their key."""
 
     __tablename__ = "usage_events"
-    __table_args__ = (_index("ix_usage_events_order", *USAGE_ORDER),)
+    __table_args__ = (index("ix_usage_events_order", *USAGE_ORDER),)
     key: str = text(key=True)
     tenant: str = text()
     set_uid: str = text()
@@ -261,8 +244,8 @@ class ObservationSpan(Row, table=True):
 
     __tablename__ = "observation_spans"
     __table_args__ = (
-        _index("ix_observation_spans_open", "cloud", where="open", unique=True),
-        _index("ix_observation_spans_cloud", "cloud", "until"),
+        index("ix_observation_spans_open", "cloud", where="open", unique=True),
+        index("ix_observation_spans_cloud", "cloud", "until"),
     )
     id: int = numbered()
     cloud: str = text()
@@ -288,7 +271,7 @@ class RequestRow(Row, table=True):
     """What people and programs asked a running service for, and what came of it."""
 
     __tablename__ = "requests"
-    __table_args__ = (_index("ix_requests_open", "state", where="state IN ('pending', 'accepted')"),)
+    __table_args__ = (index("ix_requests_open", "state", where="state IN ('pending', 'accepted')"),)
     id: str = text(key=True)
     verb: RequestVerb = word("verb", RequestVerb)
     tenant: str = text()
@@ -306,7 +289,7 @@ class ControlRow(Row, table=True):
     """Pauses, protections and maintenance windows."""
 
     __tablename__ = "controls"
-    __table_args__ = (_index("ix_controls_set", "set_uid", "ordinal", where="released_at IS NULL"),)
+    __table_args__ = (index("ix_controls_set", "set_uid", "ordinal", where="released_at IS NULL"),)
     id: int = numbered()
     kind: ControlKind = word("kind", ControlKind)
     set_uid: str = text(foreign="sets.uid")
@@ -325,8 +308,8 @@ class FindingRow(Row, table=True):
 
     __tablename__ = "findings"
     __table_args__ = (
-        _index("ix_findings_open", "kind", "subject", where="ended_at IS NULL", unique=True),
-        _index("ix_findings_subject", "subject", "opened_at"),
+        index("ix_findings_open", "kind", "subject", where="ended_at IS NULL", unique=True),
+        index("ix_findings_subject", "subject", "opened_at"),
     )
     id: int = numbered()
     kind: FindingKind = word("kind", FindingKind)
@@ -396,28 +379,53 @@ class PlacementRow(Row, table=True):
     architecture: str = text()
 
 
-def _table(row: type[Row]) -> sa.Table:
-    table: sa.Table = row.__table__  # type: ignore[attr-defined]
-    return table
-
-
 METADATA = Row.metadata
-estates = _table(Estate)
-monitors = _table(Monitor)
-sets = _table(Set)
-set_generations = _table(SetGeneration)
-appliances = _table(Appliance)
-incarnations = _table(IncarnationRow)
-history = _table(ApplianceHistory)
-intents = _table(IntentRow)
-action_log = _table(LogRow)
-log_heads = _table(LogHead)
-usage_events = _table(UsageRow)
-observation_spans = _table(ObservationSpan)
-timers = _table(TimerRow)
-requests = _table(RequestRow)
-controls = _table(ControlRow)
-findings = _table(FindingRow)
-offers = _table(OfferRow)
-offer_fetches = _table(OfferFetch)
-placements = _table(PlacementRow)
+estates = table(Estate)
+monitors = table(Monitor)
+sets = table(Set)
+set_generations = table(SetGeneration)
+appliances = table(Appliance)
+incarnations = table(IncarnationRow)
+history = table(ApplianceHistory)
+intents = table(IntentRow)
+action_log = table(LogRow)
+log_heads = table(LogHead)
+usage_events = table(UsageRow)
+observation_spans = table(ObservationSpan)
+timers = table(TimerRow)
+requests = table(RequestRow)
+controls = table(ControlRow)
+findings = table(FindingRow)
+offers = table(OfferRow)
+offer_fetches = table(OfferFetch)
+placements = table(PlacementRow)
+
+__all__ = [
+    "METADATA",
+    "USAGE_ORDER",
+    "Row",
+    "action_log",
+    "agents",
+    "appliances",
+    "controls",
+    "enrolments",
+    "estates",
+    "findings",
+    "history",
+    "incarnations",
+    "intents",
+    "log_heads",
+    "monitors",
+    "observation_spans",
+    "offer_fetches",
+    "offers",
+    "placements",
+    "report_changes",
+    "report_snapshots",
+    "requests",
+    "rule_states",
+    "set_generations",
+    "sets",
+    "timers",
+    "usage_events",
+]

@@ -13,7 +13,7 @@ from pictures import ESTATE, intent, node, offer, token
 from cloudmon import errors
 from cloudmon.engine.workers import InlineWorkers
 from cloudmon.errors import CloudError
-from cloudmon.model.actions import Outcome, Verb
+from cloudmon.model.actions import GUEST_VERBS, Outcome, Verb
 from cloudmon.model.changes import Change
 from cloudmon.model.identity import TAG_ESTATE, TAG_SET, TAG_TENANT, TAG_TOKEN
 from cloudmon.model.nodes import NodeState
@@ -53,7 +53,12 @@ METHOD = {
 }
 
 
-@pytest.mark.parametrize("verb", Verb)
+def test_every_verb_is_one_of_a_cloud_or_one_of_an_agent() -> None:
+    assert {*METHOD, *GUEST_VERBS} == set(Verb)
+    assert not GUEST_VERBS & METHOD.keys()
+
+
+@pytest.mark.parametrize("verb", METHOD)
 def test_an_intent_is_one_call_of_its_verb(verb: Verb) -> None:
     provider = cloud()
     outcome, _ = act.perform(provider, call(verb), FakeClock())
@@ -61,7 +66,7 @@ def test_an_intent_is_one_call_of_its_verb(verb: Verb) -> None:
     assert [made.verb for made in provider.calls] == [METHOD[verb]]
 
 
-@pytest.mark.parametrize("verb", [verb for verb in Verb if verb is not Verb.ADOPT])
+@pytest.mark.parametrize("verb", [verb for verb in METHOD if verb is not Verb.ADOPT])
 @pytest.mark.parametrize(
     ("error", "final"),
     [

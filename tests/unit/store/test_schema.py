@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from cloudmon.errors import StoreError, StoreOutdated, StoreTooNew, StoreUnavailable
+from cloudmon.model.actions import Verb
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.store import Store, database, migrations, open_store, schema
 from cloudmon.store.tables import METADATA
@@ -79,6 +80,9 @@ def old_store(one: database.Database) -> None:
             " ('fault', 'x/1', 'acme', 'warning', 'not well', '{}', '2026-01-01T00:00:00.000000+00:00')",
             "INSERT INTO usage_events VALUES ('k', 'acme', 'x', 1, 1, 'east', 'n', 'node.running', 'began',"
             " '2026-01-01T00:00:00.000000+00:00', '0', '{}')",
+            "INSERT INTO intents VALUES ('i', 'x', 1, 'acme', 'reboot', 'disruptive', 'request', 1, '', 'east', 'n',"
+            " 'slow', '{}', '2026-01-01T00:00:00.000000+00:00', '2026-01-01T00:01:00.000000+00:00', 3, 'performed', '',"
+            " '', 0, NULL, NULL, '')",
         ):
             connection.exec_driver_sql(statement)
 
@@ -110,6 +114,8 @@ def test_an_older_store_is_refused_until_it_may_be_upgraded(two_urls: tuple[str,
     assert (finding.subject, finding.tenant) == ("x/1", "acme")
     (event,) = store.usage.events(EVERYONE)
     assert (event.key, event.at) == ("k", dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    (intent,) = store.intents.open(EVERYONE)
+    assert (intent.id, intent.verb, intent.arguments, intent.result) == ("i", Verb.REBOOT, {}, {})
     store.close()
     opened(url).close()
     fresh = connect(two_urls[1])
