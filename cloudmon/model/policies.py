@@ -104,3 +104,16 @@ class RuleState:
     """No further rung before this instant."""
     intent_id: str = ""
     """The action taken last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """A rule whose condition holds for an appliance now, long enough and on facts that are known."""
+
+    key: str
+    """``<policy>/<rule>``, and ``/<item>`` where the rule has items."""
+    rule: Rule
+    item: str
+    """What the rule stands for, where it has items: an application, a mount point …"""
+    message: str
+    state: RuleState

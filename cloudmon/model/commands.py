@@ -1,0 +1,60 @@
+"""Control actions inside an appliance: what each needs to be told, and how long it may take.
+
+One table for everybody who writes a command, hands it out or offers it to people. A command names things that the
+appliance's template declares, or that a report has shown; it is never a line for a shell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from cloudmon.model.actions import GUEST_VERBS, Verb
+
+
+class Terms(NamedTuple):
+    """What one verb asks for."""
+
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    timeout_s: float = 60.0
+    """How long it may take in the appliance, in seconds."""
+
+
+TERMS: Mapping[Verb, Terms] = {
+    Verb.REPORT_NOW: Terms(),
+    Verb.APP_INSTALL: Terms(("application",), ("version",), 900.0),
+    Verb.APP_REMOVE: Terms(("application",), (), 600.0),
+    Verb.APP_RESTART: Terms(("application",), (), 120.0),
+    Verb.APP_STOP: Terms(("application",)),
+    Verb.APP_SUSPEND: Terms(("application",)),
+    Verb.APP_RESUME: Terms(("application",)),
+    Verb.APP_UPDATE: Terms(("application",), ("version",), 900.0),
+    Verb.JOB_RUN: Terms(("job",), (), 3_600.0),
+    Verb.PROCESS_END: Terms(("pid", "name")),
+    Verb.SCAN: Terms((), ("path",), 1_800.0),
+    Verb.QUARANTINE: Terms(("path",)),
+    Verb.ACCOUNT_GRANT: Terms(("user", "key"), ("rights",)),
+    Verb.ACCOUNT_REVOKE: Terms(("user",)),
+    Verb.AGENT_UPGRADE: Terms((), (), 300.0),
+}
+"""Every verb of :data:`~cloudmon.model.actions.GUEST_VERBS`."""
+
+LATER = frozenset({Verb.SCAN, Verb.QUARANTINE, Verb.ACCOUNT_GRANT, Verb.ACCOUNT_REVOKE})
+"""Verbs that no agent performs yet."""
+
+OFFERED = tuple(sorted(GUEST_VERBS - LATER))
+"""Verbs that can be asked for, in order."""
+
+
+def problem(verb: Verb, names: Iterable[str]) -> str:
+    """What is wrong with these argument names for ``verb``, as a sentence that says what to do; empty when nothing."""
+    terms, given = TERMS[verb], set(names)
+    missing = [name for name in terms.required if name not in given]
+    if missing:
+        return f"{verb} needs {', '.join(f'{name}=…' for name in missing)}"
+    unknown = sorted(given - {*terms.required, *terms.optional})
+    if unknown:
+        known = ", ".join([*terms.required, *terms.optional]) or "none"
+        return f"{verb} takes no {unknown[0]!r}; what it takes: {known}"
+    return ""
