@@ -42,7 +42,13 @@ class Mask:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = sorted({secret for secret in secrets if len(secret) >= 4}, key=len, reverse=True)
+        self._secrets: list[str] = []
+        self.add(secrets)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask these too from now on."""
+        found = {*self._secrets, *(secret for secret in secrets if len(secret) >= 4)}
+        self._secrets = sorted(found, key=len, reverse=True)
 
     def text(self, text: str) -> str:
         """The text without the secrets in it."""
@@ -68,6 +74,19 @@ class Mask:
         return {name: self.value(value, name) for name, value in event.items()}
 
 
+_mask = Mask()
+
+
+def conceal(secrets: Iterable[str]) -> None:
+    """Mask these texts too, until the next :func:`configure`."""
+    _mask.add(secrets)
+
+
+def masked(text: str) -> str:
+    """The text without the secrets in it: what may be printed beside the log."""
+    return _mask.text(text)
+
+
 def configure(
     clock: Clock,
     *,
@@ -82,9 +101,11 @@ def configure(
 
     Arguments:
         form: ``console`` for people, ``json`` for collectors: one object a line.
-        secrets: texts that are masked wherever they appear.
+        secrets: texts that are masked wherever they appear; :func:`conceal` adds to them.
         stream: None for standard error.
     """
+    global _mask  # noqa: PLW0603  # as logging's own set-up, it is the process's
+    _mask = Mask(secrets)
     lines = _Lines(sys.stderr if stream is None else stream)
     least = logging.getLevelNamesMapping()[level.upper()]
     before: list[Processor] = [
@@ -92,7 +113,7 @@ def configure(
         structlog.processors.add_log_level,
         _Time(clock),
         structlog.processors.format_exc_info,
-        Mask(secrets),
+        _mask,
     ]
     structlog.configure(
         processors=[*before, _renderer(form, lines)],

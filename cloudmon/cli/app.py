@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Iterator, Mapping, MutableMapping
+from types import TracebackType
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -144,7 +146,22 @@ def top(
     """A virtual-appliance monitor for any cloud: instantiate, watch, heal, meter and retire appliance sets."""
 
 
+def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """An error of the program itself, told as Python tells it, without the secrets in it."""
+    import traceback
+
+    from cloudmon import logs
+
+    typer.echo(logs.masked("".join(traceback.format_exception(kind, error, trace))), err=True, nl=False)
+
+
+def _uncaught_in_thread(about: threading.ExceptHookArgs) -> None:
+    if about.exc_type is not SystemExit:
+        _uncaught(about.exc_type, about.exc_value, about.exc_traceback)
+
+
 def main() -> None:
     """What the installed command runs."""
+    sys.excepthook, threading.excepthook = _uncaught, _uncaught_in_thread
     collection.seldom()
     sys.exit(typer.main.get_command(app).main(prog_name="cloudmon"))

@@ -16,7 +16,7 @@ from cloudmon.model.identity import ApplianceId
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.model.tenants import EVERYONE, Scope
 from cloudmon.model.usage import Span
-from cloudmon.settings import Settings, load, log_key
+from cloudmon.settings import Settings, load, log_key, secrets_of
 from cloudmon.settings.place import default_path
 from cloudmon.settings.values import instant, seconds
 from cloudmon.store import Store, open_store
@@ -86,7 +86,8 @@ def service(config: Path | None) -> Service:
     from cloudmon.monitor.service import open_service
 
     found = open_service(settings_path(config), clock())
-    logs.configure(found.clock, form=found.settings.monitor.log_format, level="warning")
+    form = found.settings.monitor.log_format
+    logs.configure(found.clock, form=form, level="warning", secrets=secrets_of(found.settings))
     return found
 
 

@@ -21,6 +21,7 @@ def run(config: Config = None) -> None:
     from cloudmon.clock import SystemClock
     from cloudmon.monitor.service import open_service
     from cloudmon.monitor.serving import Serving
+    from cloudmon.settings import secrets_of
 
     stop = threading.Event()
 
@@ -30,9 +31,11 @@ def run(config: Config = None) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     clock = SystemClock()
-    with open_service(opening.settings_path(config), clock) as service:
-        monitor = service.settings.monitor
-        logs.configure(clock, form=monitor.log_format, level=monitor.log_level)
+    service = open_service(opening.settings_path(config), clock)
+    monitor = service.settings.monitor
+    logs.configure(clock, form=monitor.log_format, level=monitor.log_level, secrets=secrets_of(service.settings))
+    with service:
+        logs.conceal(secrets_of(service.settings))  # the log's key is made with the store
         # First of all the store: a second monitor is told about the first one, not about its port.
         service.begin()
         serving = Serving(service)

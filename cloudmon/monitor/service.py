@@ -17,7 +17,7 @@ from typing import Self
 
 import structlog
 
-from cloudmon import plugins
+from cloudmon import logs, plugins
 from cloudmon.clock import Clock, SystemClock
 from cloudmon.engine.workers import ThreadedWorkers, Workers
 from cloudmon.errors import CloudError, SettingsError, StoreError, StoreUnavailable
@@ -32,7 +32,15 @@ from cloudmon.monitor.reports import PlanReport, TickReport
 from cloudmon.monitor.tick import Monitor, Policy, View
 from cloudmon.provider import Provider
 from cloudmon.reconcile.limits import ClassLimits, Limits
-from cloudmon.settings import BreakerSettings, MonitorSettings, Settings, SettingsFile, SweepSettings, log_key
+from cloudmon.settings import (
+    BreakerSettings,
+    MonitorSettings,
+    Settings,
+    SettingsFile,
+    SweepSettings,
+    log_key,
+    secrets_of,
+)
 from cloudmon.store import Lock, Ownership, Store, open_store
 
 _log = structlog.get_logger(__name__)
@@ -278,6 +286,7 @@ class Service:
         except SettingsError as error:
             _log.error("the changed settings are refused; the old ones stay in force", error=error.message)
             return False
+        logs.conceal(secrets_of(settings))
         if settings.store != self.settings.store:
             _log.error("another store needs a restart; all other changes are taken over", file=str(self._file.path))
             settings = settings.model_copy(update={"store": self.settings.store})

@@ -8,6 +8,7 @@ from cloudmon.settings.groups import BreakerSettings, CloudSettings, MonitorSett
 from cloudmon.settings.keys import log_key
 from cloudmon.settings.loading import load, problems
 from cloudmon.settings.root import Settings
+from cloudmon.settings.secrets import secrets_of
 
 __all__ = [
     "BreakerSettings",
@@ -20,4 +21,5 @@ __all__ = [
     "load",
     "log_key",
     "problems",
+    "secrets_of",
 ]

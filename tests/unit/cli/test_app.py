@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -52,6 +55,30 @@ def test_help_lists_every_command_with_one_line_and_loads_none() -> None:
         assert name in out
         assert entry.help.endswith(".")
     assert len(front.Commands().commands) == len(COMMANDS)
+
+
+@pytest.mark.parametrize("where", ["here", "in a thread"])
+def test_an_error_of_the_program_itself_is_told_without_secrets(where: str) -> None:
+    """In a process of its own, for the hooks are the process's."""
+    code = (
+        "import threading, sys\n"
+        "from cloudmon import logs\n"
+        "from cloudmon.cli import app\n"
+        "def fail(*_, **__):\n"
+        "    raise ZeroDivisionError('postgresql://cm:hunter2@db/x') from OSError('the ' + 'sword' + 'fish')\n"
+        "def beside(*_, **__):\n"
+        "    thread = threading.Thread(target=fail); thread.start(); thread.join(); return 1\n"
+        "logs.conceal(['sword' + 'fish'])\n"
+        f"app.typer.main.get_command = lambda _: type('', (), {{'main': {'fail' if where == 'here' else 'beside'}}})\n"
+        "app.main()\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode == 1
+    assert "ZeroDivisionError: postgresql://cm:***@db/x" in found.stderr
+    assert "OSError: the ***" in found.stderr
+    assert "Traceback" in found.stderr
+    assert "hunter2" not in found.stderr
+    assert "swordfish" not in found.stderr
 
 
 def test_a_misspelt_command_is_a_usage_error_with_the_nearest_name() -> None:

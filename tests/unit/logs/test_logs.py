@@ -9,7 +9,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
+import sqlalchemy.exc
 import structlog
 
 from cloudmon import logs
@@ -141,6 +143,35 @@ def test_a_traceback_is_shown_without_secrets_and_without_its_variables(stream: 
     assert "failing(local)" in shown
     assert secret not in shown
     assert local not in shown
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_what_a_database_says_of_a_password_is_not_told(stream: io.StringIO, form: str) -> None:
+    """Neither in the words of the error nor in those of what caused it."""
+    secret = "sword" + "fish"
+    log = configured(stream, form=form, secrets=[secret])
+    cause = psycopg.OperationalError(f"connection failed: password {secret} is expired")
+
+    def connect() -> None:
+        raise sqlalchemy.exc.OperationalError(f"SET SESSION AUTHORIZATION '{secret}'", {}, cause) from cause
+
+    try:
+        connect()
+    except sqlalchemy.exc.OperationalError as error:
+        log.exception("it failed", said=error, words=str(error))
+        logging.getLogger("sqlalchemy.pool").warning("lost: %s", error, exc_info=error)
+    shown = stream.getvalue()
+    assert shown.count("is expired") >= 4
+    assert secret not in shown
+
+
+def test_a_secret_that_is_learned_later_is_masked_from_then_on(stream: io.StringIO) -> None:
+    log = configured(stream)
+    logs.conceal(["swordfish"])
+    log.info("the swordfish swims")
+    logging.getLogger("somelibrary").warning("with a swordfish")
+    assert "swordfish" not in stream.getvalue()
+    assert logs.masked("swordfish") == "***"
 
 
 def test_secrets_of_few_characters_do_not_garble_every_line() -> None:
