@@ -29,6 +29,12 @@ class RequestVerb(enum.StrEnum):
     """One author's whole view of wanted sets (arguments ``author`` and ``sets``, JSON of the specs)."""
     CONFIRM = "confirm"
     """Lets what a breaker or a suspicious file holds back pass."""
+    COMMAND = "command"
+    """A control action inside appliances (argument ``verb``, and the verb's own)."""
+    ENROL = "enrol"
+    """A token by hand for one appliance's agent (argument ``id``); the token itself is in no store."""
+    REVOKE = "revoke"
+    """An appliance's agent is not listened to any more."""
 
 
 class RequestState(enum.StrEnum):

@@ -23,6 +23,10 @@ VERBS = (
     "report_now app_install app_remove app_restart app_stop app_suspend app_resume app_update "
     "job_run process_end scan quarantine account_grant account_revoke agent_upgrade"
 )
+REQUESTS = (
+    "start stop suspend resume reboot replace retire extend pause protect maintain release adopt end-orphan apply "
+    "confirm command enrol revoke"
+)
 MEMBER = ["set_uid", "ordinal"]
 NUMBER = [*MEMBER, "number"]
 
@@ -42,9 +46,10 @@ def of_set(table: str) -> sa.ForeignKeyConstraint:
 def upgrade() -> None:
     _change_intents()
     # SQLite cannot change a CHECK in place: there the table is made anew.
-    with op.batch_alter_table("findings") as table:
-        table.drop_constraint("ck_findings_kind_known", type_="check")
-        table.create_check_constraint("ck_findings_kind_known", known("kind", FINDING_KINDS))
+    for name, column, words in (("findings", "kind", FINDING_KINDS), ("requests", "verb", REQUESTS)):
+        with op.batch_alter_table(name) as table:
+            table.drop_constraint(f"ck_{name}_{column}_known", type_="check")
+            table.create_check_constraint(f"ck_{name}_{column}_known", known(column, words))
     _make_agents()
     for name, more in (("report_snapshots", []), ("report_changes", columns(TEXT, "why"))):
         op.create_table(
@@ -121,6 +126,7 @@ def _make_agents() -> None:
         *columns(INSTANT, "received_at", null=True),
         *columns(REAL, "offset_s"),
         *columns(WHOLE, "taken"),
+        *columns(JSON, "boots"),
         of_set("agents"),
         sa.PrimaryKeyConstraint("set_uid", "ordinal", name="pk_agents"),
         sqlite_with_rowid=False,
