@@ -34,6 +34,34 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
+class Application:
+    """A program that an appliance is there for, and how it is seen and worked."""
+
+    start: tuple[str, ...] = ()
+    """The program that starts it and its arguments; no shell reads them. Empty: ``service`` does."""
+    stop: tuple[str, ...] = ()
+    """What stops it. Empty: ``service`` does, else its processes are ended."""
+    service: str = ""
+    """Name of its service, where the appliance has a service manager."""
+    match: str = ""
+    """Its processes are those whose command line holds this text."""
+    package: str = ""
+    version: str = ""
+    """Wanted version of ``package``; empty takes any."""
+    probe: Mapping[str, object] = field(default_factory=dict)
+    """``{"tcp": port}``, ``{"http": url, "status": 200}``, ``{"command": [argv]}``, each with ``timeout_s``, or
+    ``{"file": path, "max_age_s": 60}``. Empty: it is up while it has a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A program that may be run in an appliance when it is asked for."""
+
+    argv: tuple[str, ...]
+    timeout_s: int = 60
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """Appliance definition."""
 
@@ -47,6 +75,22 @@ class Template:
     """By cloud name: arguments of that cloud's own create call."""
     boot_timeout_s: int = 600
     """Seconds from the create call until the node must be seen running, else it is a fault."""
+    applications: Mapping[str, Application] = field(default_factory=dict)
+    """By name; what is not named is not watched."""
+    files: tuple[str, ...] = ()
+    """Paths of files whose content, mode and owner are reported."""
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+    """Programs that may be run in it, by name."""
+    agent: bool = False
+    """True brings the agent along in the user data."""
+    report_interval_s: int = 30
+    """Seconds between two reports of the agent while nothing changes."""
+    file_hashes: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256, in lower-case hexadecimal digits, that some of ``files`` must have, by path."""
+    accounts: tuple[str, ...] | None = None
+    """Accounts that belong there, ``*`` and ``?`` as in file names; others are strays. None: nobody says."""
+    processes: tuple[str, ...] | None = None
+    """Names of processes that belong there, likewise. None: nobody says."""
 
 
 @dataclass(frozen=True, slots=True)

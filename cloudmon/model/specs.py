@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from cloudmon.model.sets import Healing, Lease, Needs, SetSpec, Template
+from cloudmon.model.sets import Application, Healing, Job, Lease, Needs, SetSpec, Template
 
 T = TypeVar("T")
 
@@ -51,7 +51,33 @@ def _plain(value: Any) -> Any:
 
 
 def _template(value: Mapping[str, Any]) -> Template:
-    return _made(Template, "template", value, {"needs": _needs})
+    nested: dict[str, Callable[[Any], Any]] = {
+        "needs": _needs,
+        "applications": lambda found: _each(found, "applications", _application),
+        "files": tuple,
+        "jobs": lambda found: _each(found, "jobs", _job),
+        "accounts": _patterns,
+        "processes": _patterns,
+    }
+    return _made(Template, "template", value, nested)
+
+
+def _application(value: Any) -> Application:
+    return _made(Application, "application", value, {"start": tuple, "stop": tuple})
+
+
+def _job(value: Any) -> Job:
+    return _made(Job, "job", value, {"argv": tuple})
+
+
+def _patterns(value: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(value)
+
+
+def _each(value: Any, name: str, made: Callable[[Any], T]) -> dict[str, T]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} is no JSON object")
+    return {key: made(item) for key, item in value.items()}
 
 
 def _needs(value: Mapping[str, Any]) -> Needs:

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from cloudmon.model.identity import DEFAULT_TENANT
 from cloudmon.model.sets import Healing, Lease, Needs, SetSpec, Template
 from cloudmon.settings.groups import Group
+from cloudmon.settings.inside import ApplicationSettings, File, JobSettings, Word
 from cloudmon.settings.values import Count, Instant, Name, WholeSeconds, money, number
 
 MOST_MEMBERS = 100_000
@@ -62,6 +63,29 @@ class TemplateSettings(Group):
     """By cloud name: arguments of that cloud's own create call (network, key pair …)."""
     boot_timeout_s: Annotated[WholeSeconds, Field(gt=0)] = 600
     """Duration from the create call until the node must be seen running, else it is a fault."""
+    applications: dict[Name, ApplicationSettings] = Field(default_factory=dict)
+    """Programs that the appliance is there for, by name: watched, and worked by rules and by hand."""
+    files: tuple[File, ...] = ()
+    """Files whose content, mode and owner are reported: paths, or tables of ``path`` and the ``sha256`` wanted."""
+    jobs: dict[Name, JobSettings] = Field(default_factory=dict)
+    """Programs that may be run in it when they are asked for, by name."""
+    agent: bool = False
+    """True brings the agent along in the user data: its machines then report what goes on inside."""
+    report_interval_s: Annotated[WholeSeconds, Field(ge=1, le=86_400)] = 30
+    """Duration between two reports of the agent while nothing changes. A change or a fault is told at once."""
+    accounts: tuple[Word, ...] | None = None
+    """Accounts that belong there, ``*`` and ``?`` as in file names; who else may log in is a stray. None: nobody
+    says."""
+    processes: tuple[Word, ...] | None = None
+    """Names of processes that belong there, likewise. None: nobody says."""
+
+    @model_validator(mode="after")
+    def _each_file_once(self) -> Self:
+        paths = [file.path for file in self.files]
+        twice = next((path for path in paths if paths.count(path) > 1), None)
+        if twice is not None:
+            raise ValueError(f"names the file {twice} twice")
+        return self
 
     @model_validator(mode="after")
     def _one_user_data(self) -> Self:
@@ -78,6 +102,14 @@ class TemplateSettings(Group):
             user_data=self.user_data,
             options={cloud: dict(options) for cloud, options in self.options.items()},
             boot_timeout_s=self.boot_timeout_s,
+            applications={name: found.application() for name, found in self.applications.items()},
+            files=tuple(file.path for file in self.files),
+            jobs={name: found.job() for name, found in self.jobs.items()},
+            agent=self.agent,
+            report_interval_s=self.report_interval_s,
+            file_hashes={file.path: file.sha256 for file in self.files if file.sha256},
+            accounts=self.accounts,
+            processes=self.processes,
         )
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudmon.model import specs
-from cloudmon.model.sets import Healing, Lease, Needs, SetSpec, Template
+from cloudmon.model.sets import Application, Healing, Job, Lease, Needs, SetSpec, Template
 
 words = st.text(max_size=8)
 seconds = st.integers(0, 10**9)
@@ -34,11 +34,20 @@ needs = st.builds(
     sizes=tuples(words),
     locations=tuples(words),
 )
+applications = st.builds(
+    Application, start=tuples(words), stop=tuples(words), probe=st.dictionaries(words, json_values, max_size=2)
+)
 templates = st.builds(
     Template,
     images=st.dictionaries(words, words, max_size=3),
     needs=needs,
     options=st.dictionaries(words, st.dictionaries(words, json_values, max_size=3), max_size=2),
+    applications=st.dictionaries(words, applications, max_size=2),
+    files=tuples(words),
+    jobs=st.dictionaries(words, st.builds(Job, tuples(words), seconds), max_size=2),
+    file_hashes=st.dictionaries(words, words, max_size=2),
+    accounts=st.none() | tuples(words),
+    processes=st.none() | tuples(words),
 )
 leases = st.builds(Lease, start=st.none() | instants, end=st.none() | instants, warn_s=tuples(seconds))
 sets = st.builds(
@@ -80,8 +89,22 @@ def test_fields_that_older_json_lacks_get_their_defaults() -> None:
         ({"lease": {"end": "soon"}}, "soon"),
         ({"template": {"name": "w", "images": {}, "needs": {"max_price_per_hour": "much"}}}, "needs"),
         ({"clouds": None}, "set"),
+        ({"template": {"name": "w", "images": {}, "applications": {"a": {"spirit": 1}}}}, "application has no field"),
+        ({"template": {"name": "w", "images": {}, "jobs": []}}, "jobs is no JSON object"),
+        ({"template": {"name": "w", "images": {}, "jobs": {"j": {}}}}, "job"),
     ],
-    ids=["unknown", "unknown below", "missing", "no object", "no instant", "no number", "no list"],
+    ids=[
+        "unknown",
+        "unknown below",
+        "missing",
+        "no object",
+        "no instant",
+        "no number",
+        "no list",
+        "no application",
+        "no jobs",
+        "no job",
+    ],
 )
 def test_json_of_no_spec_is_refused_with_the_field(change: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):

@@ -96,7 +96,7 @@ def test_the_order_of_clouds_makes_no_new_generation(write: Write) -> None:
     [
         pytest.param(HealingSettings, Healing, set(), id="healing"),
         pytest.param(NeedsSettings, Needs, set(), id="needs"),
-        pytest.param(TemplateSettings, Template, {"user_data_file", "name"}, id="template"),
+        pytest.param(TemplateSettings, Template, {"user_data_file", "name", "file_hashes"}, id="template"),
     ],
 )
 def test_a_group_has_the_fields_of_its_model(group: type[settings.Settings], model: type, other: set[str]) -> None:
