@@ -82,6 +82,7 @@ class Check:
 def everything(path: Path, clock: Clock) -> Iterator[Check]:
     """All checks, one after another as they are done; those that need settings are left out when these are wrong."""
     yield versions()
+    yield from environment()
     faults = settings.problems(path)
     for fault in faults:
         yield Check("settings", Verdict.WRONG, fault.message, f"change {fault.key or path}")
@@ -100,6 +101,12 @@ def versions() -> Check:
     """What runs here: the first thing that anybody asks who is asked for help."""
     found = [f"{name} {metadata.version(name)}" for name in ("cloudmon", *LIBRARIES)]
     return Check("versions", Verdict.GOOD, ", ".join([*found, f"Python {platform.python_version()}"]))
+
+
+def environment() -> Iterator[Check]:
+    """Variables that change what libraries do, where there are any."""
+    for name, what in settings.obeyed().items():
+        yield Check(f"environment {name}", Verdict.NOTE, what, f"unset {name}")
 
 
 def state_dir(folder: Path) -> Check:

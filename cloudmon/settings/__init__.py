@@ -3,6 +3,7 @@
 The only room that reads configuration and the environment; everybody else is handed values. :func:`load` changes
 nothing and keeps nothing, so a running service may call it again at any time (:class:`SettingsFile` tells when)."""
 
+from cloudmon.settings.ambient import obeyed
 from cloudmon.settings.files import SettingsFile
 from cloudmon.settings.groups import BreakerSettings, CloudSettings, MonitorSettings, StoreSettings, SweepSettings
 from cloudmon.settings.keys import log_key
@@ -20,6 +21,7 @@ __all__ = [
     "SweepSettings",
     "load",
     "log_key",
+    "obeyed",
     "problems",
     "secrets_of",
 ]

@@ -21,6 +21,7 @@ from cloudmon.model.offers import Offer
 from cloudmon_providers._libcloud.dialect import Dialect
 from cloudmon_providers._libcloud.errors import translating
 from cloudmon_providers._libcloud.nodes import Reader, without_repeats
+from cloudmon_providers._libcloud.once import without_retries
 
 _ALREADY: Mapping[str, frozenset[NodeState]] = {
     "start_node": frozenset({NodeState.RUNNING, NodeState.PENDING, NodeState.REBOOTING}),
@@ -199,7 +200,7 @@ class LibcloudProvider(abc.ABC):
     def driver(self) -> NodeDriver:
         """The thread's own driver, made at first use."""
         if self._driver is None:
-            self._driver = self.connect()
+            self._driver = without_retries(self.connect())
         return self._driver
 
     def read(self, answer: object) -> list[Node]:

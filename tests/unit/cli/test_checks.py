@@ -63,6 +63,17 @@ def test_all_is_good_before_the_first_run_and_nothing_is_made(config: Path) -> N
     assert [path.name for path in config.parent.iterdir()] == ["shop.toml"]
 
 
+@pytest.mark.parametrize("name", ["LIBCLOUD_RETRY_FAILED_HTTP_REQUESTS", "LIBCLOUD_DEBUG"])
+def test_a_variable_that_makes_a_library_do_what_nobody_asked_for_is_named(
+    config: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "")
+    assert {check.verdict for check in look(config).values()} == {Verdict.GOOD}
+    monkeypatch.setenv(name, "yes")
+    found = look(config)[f"environment {name}"]
+    assert (found.verdict, found.next) == (Verdict.NOTE, f"unset {name}")
+
+
 def test_all_is_good_after_a_run_too(config: Path) -> None:
     run_once(config)
     found = look(config)
