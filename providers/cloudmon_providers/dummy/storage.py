@@ -10,14 +10,20 @@ from __future__ import annotations
 import json
 import sqlite3
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from cloudmon import errors
 from cloudmon_providers.dummy.machine import Machine
 
 BUSY_S = 60.0
 """How long a call waits for another process's call."""
+
+
+_NO_WORLD = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR})
+"""Whatever this file is, it is no world, or not one of ours."""
 
 
 class Storage(Protocol):
@@ -63,7 +69,13 @@ class SharedFile:
     shared = True
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Opens the file, and makes it and its folder where there are none. CloudError as every verb."""
+        self._path = path
+        with self._telling():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._open(path)
+
+    def _open(self, path: Path) -> None:
         # One connection for all threads: the world lets one in at a time.
         self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         self._closing = weakref.finalize(self, self._connection.close)
@@ -85,30 +97,47 @@ class SharedFile:
 
     def begin(self, revision: int) -> tuple[dict[str, Any] | None, list[Machine]]:
         execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
-        row = execute("SELECT revision, body FROM world WHERE id = 1").fetchone()
-        if row is None or row[0] == revision:
-            return None, []
-        changed = execute("SELECT body FROM machines WHERE revision > ? ORDER BY revision, rowid", (revision,))
-        return json.loads(row[1]), [Machine.from_text(body) for (body,) in changed]
+        with self._telling():
+            execute("BEGIN IMMEDIATE")
+            row = execute("SELECT revision, body FROM world WHERE id = 1").fetchone()
+            if row is None or row[0] == revision:
+                return None, []
+            changed = execute("SELECT body FROM machines WHERE revision > ? ORDER BY revision, rowid", (revision,))
+            return json.loads(row[1]), [Machine.from_text(body) for (body,) in changed]
 
     def commit(self, values: dict[str, Any], machines: Iterable[Machine]) -> None:
         revision = values["revision"]
-        self._connection.executemany(
-            "INSERT INTO machines (id, revision, body) VALUES (?, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, body = excluded.body",
-            [(machine.id, revision, machine.to_text()) for machine in machines],
-        )
-        self._connection.execute(
-            "INSERT INTO world (id, revision, body) VALUES (1, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, body = excluded.body",
-            (revision, json.dumps(values)),
-        )
-        self._connection.execute("COMMIT")
+        with self._telling():
+            self._connection.executemany(
+                "INSERT INTO machines (id, revision, body) VALUES (?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, body = excluded.body",
+                [(machine.id, revision, machine.to_text()) for machine in machines],
+            )
+            self._connection.execute(
+                "INSERT INTO world (id, revision, body) VALUES (1, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, body = excluded.body",
+                (revision, json.dumps(values)),
+            )
+            self._connection.execute("COMMIT")
 
     def abandon(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        with self._telling():
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
         self._closing()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """What the system and the database say of the file, as a cloud's error that names it."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            kind = errors.UnexpectedAnswer if code in _NO_WORLD else errors.Unreachable
+            raise kind(f"the file of this cloud, {self._path}, cannot be used: {error}") from error
+        except OSError as error:
+            raise errors.Unreachable(
+                f"the file of this cloud, {self._path}, cannot be used: {error.strerror or error}"
+            ) from error
