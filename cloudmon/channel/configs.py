@@ -1,0 +1,112 @@
+"""What an agent is told to look at and to do: its set's template, as the wire has it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from typing import Any, NamedTuple
+
+from cloudmon.clock import Clock
+from cloudmon.errors import StoreError
+from cloudmon.model import states
+from cloudmon.model.sets import Application, Template
+from cloudmon.model.tenants import EVERYONE
+from cloudmon.store import Store
+
+FRESH_S = 10.0
+"""Seconds that a set's template is believed to be what the store has; after them it is read again, once for all the
+agents of the set."""
+
+
+class Config(NamedTuple):
+    """One agent's configuration."""
+
+    name: str
+    """Of the set."""
+    content: Mapping[str, Any]
+    hash: str
+    interval_s: int
+
+
+def of_template(template: Template, *, set_name: str = "", least_interval_s: float = 1.0) -> Config:
+    """What the agents of a template's appliances are told. Pure: the same template gives the same hash."""
+    interval_s = max(template.report_interval_s, round(least_interval_s))
+    content = {
+        "v": 1,
+        "interval_s": interval_s,
+        "applications": {name: _application(found) for name, found in template.applications.items()},
+        "files": list(template.files),
+        "jobs": {
+            name: {"argv": list(job.argv), "timeout_s": job.timeout_s} for name, job in template.jobs.items()
+        },
+        "accounts": {},
+        "peers": {},
+    }  # fmt: skip
+    text = states.canonical(content)
+    return Config(set_name, content, hashlib.sha256(text.encode("utf-8")).hexdigest(), interval_s)
+
+
+def _application(found: Application) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "start": list(found.start),
+        "stop": list(found.stop),
+        "service": found.service,
+        "match": found.match,
+        "package": found.package,
+        "probe": dict(found.probe),
+    }
+    return told if not found.version else told | {"version": found.version}
+
+
+class Configs:
+    """Configurations by set, kept for :data:`FRESH_S`. Used from one event loop.
+
+    Arguments:
+        store: where sets are read.
+        executor: whose threads read.
+        least_interval_s: what templates ask for more often than this they get no more often.
+    """
+
+    def __init__(self, store: Store, executor: Executor, clock: Clock, *, least_interval_s: float) -> None:
+        self._store = store
+        self._executor = executor
+        self._clock = clock
+        self._least_interval_s = least_interval_s
+        self._known: dict[str, tuple[float, Config | None]] = {}
+        self._reading: dict[str, asyncio.Task[Config | None]] = {}
+
+    def forget(self, set_uid: str) -> None:
+        """Read this set's template again when it is asked for next."""
+        self._known.pop(set_uid, None)
+
+    async def of(self, set_uid: str) -> Config | None:
+        """The configuration of a set's agents; None for a set that is not there. While the store is away the last one
+        stays; StoreUnavailable when there is none."""
+        known = self._known.get(set_uid)
+        if known is not None and self._clock.monotonic() - known[0] < FRESH_S:
+            return known[1]
+        reading = self._reading.get(set_uid)
+        if reading is None:
+            reading = self._reading[set_uid] = asyncio.ensure_future(self._read(set_uid))
+            reading.add_done_callback(lambda _: self._reading.pop(set_uid, None))
+        try:
+            return await asyncio.shield(reading)
+        except StoreError:
+            if known is None:
+                raise
+            self._known[set_uid] = (self._clock.monotonic(), known[1])
+            return known[1]
+
+    async def _read(self, set_uid: str) -> Config | None:
+        config = await asyncio.get_running_loop().run_in_executor(self._executor, self._fetch, set_uid)
+        self._known[set_uid] = (self._clock.monotonic(), config)
+        return config
+
+    def _fetch(self, set_uid: str) -> Config | None:
+        found = self._store.sets.get(EVERYONE, set_uid)
+        if found is None:
+            return None
+        template = found.spec.template
+        return of_template(template, set_name=found.spec.name, least_interval_s=self._least_interval_s)
