@@ -10,7 +10,7 @@ import typer
 
 def init(
     provider: Annotated[
-        str, typer.Argument(help="Kind of cloud: dummy, aws, generic, or another installed one.")
+        str, typer.Argument(help="Kind of cloud: dummy, local, aws, generic, or another installed one.")
     ] = "dummy",
     config: Annotated[
         Path | None,

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 from cloudmon import plugins
 
-WRITTEN = ("dummy", "aws", "generic")
+WRITTEN = ("dummy", "local", "aws", "generic")
 """Providers whose part is written by hand; any other's is made from its options model."""
-IMAGES = {"dummy": "web-1", "aws": "ami-0123456789abcdef0", "generic": "debian-13-x64"}
+IMAGES = {"dummy": "web-1", "local": "base", "aws": "ami-0123456789abcdef0", "generic": "debian-13-x64"}
 
 
 def text(provider: str) -> str:

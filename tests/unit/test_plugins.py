@@ -18,7 +18,7 @@ def install(monkeypatch: pytest.MonkeyPatch, **providers: str) -> None:
 
 
 def test_the_providers_of_this_distribution_are_installed() -> None:
-    assert {"dummy", "aws", "generic"} <= set(plugins.providers())
+    assert {"dummy", "local", "aws", "generic"} <= set(plugins.providers())
 
 
 def test_looking_up_names_imports_no_provider() -> None:

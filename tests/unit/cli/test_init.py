@@ -15,7 +15,7 @@ from cloudmon.cli.init import init
 from cloudmon.errors import RequestRefused, SettingsError
 
 
-@pytest.mark.parametrize("provider", ["dummy", "aws", "generic"])
+@pytest.mark.parametrize("provider", ["dummy", "local", "aws", "generic"])
 def test_the_file_of_a_provider_loads_as_it_is(tmp_path: Path, provider: str) -> None:
     path = tmp_path / "mine.toml"
     init(provider, path)

@@ -54,7 +54,7 @@ def test_settings_import_no_cloud_and_no_database() -> None:
     assert imported(code) == []
 
 
-@pytest.mark.parametrize("provider", ["dummy", "aws", "generic"])
+@pytest.mark.parametrize("provider", ["dummy", "local", "aws", "generic"])
 def test_a_providers_options_are_checked_without_importing_its_cloud_library(provider: str) -> None:
     code = (
         f"import sys; from cloudmon import plugins; plugins.settings_model({provider!r}); "
