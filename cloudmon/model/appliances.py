@@ -67,7 +67,7 @@ class Member(NamedTuple):
     node_id: str
     """Empty until the cloud named it."""
     rung: int
-    """Rungs of the ladder taken for the present fault."""
+    """Rungs of the ladder taken for the present fault; a node that was lost, or turned off, unasked is one."""
     attempts: int
     """Failed actions since the last success."""
     retry_at: dt.datetime | None

@@ -129,13 +129,15 @@ class Healing:
     """First pause after a failed action; doubles each time."""
     backoff_max_s: int = 3_600
     max_attempts: int = 6
-    """Actions for one fault before it becomes an open incident."""
+    """Actions for one fault before it becomes an open incident. To give back a node that was lost, or turned off,
+    unasked is one of them."""
     steady_s: int = 1_800
     """Seconds of running after which the ladder starts from its first rung again."""
     batch: int = 1
     """Members of the set that a rolling action may have out of service at once."""
     launch_attempts: int = 5
-    """Offers tried one after another before the launch pauses for ``backoff_max_s``."""
+    """Launches that fail in a row, on one offer after another, before launching pauses for ``backoff_max_s`` and an
+    incident is open."""
     power: str = "keep"
     """When a node is found stopped or suspended that should run: ``keep`` starts it again; ``accept`` takes it as
     somebody's wish."""

@@ -24,7 +24,7 @@ from cloudmon.monitor.tick import LOOK_BACK_S, Policy, rankings
 from cloudmon.provider import Provider
 from cloudmon.reconcile import breakers, foresight, planner
 from cloudmon.reconcile.picture import CloudView, Estate, Moment
-from cloudmon.reconcile.wanted import Wanted
+from cloudmon.reconcile.wanted import Wanted, tried_anew
 from cloudmon.store import Store
 
 
@@ -95,6 +95,8 @@ def _as_if(estate: Estate, wanted: Wanted, now: dt.datetime) -> Estate:
             )
         else:
             sets[uid] = replace(before, spec=put.spec)
+            anew = {m.id for m in tried_anew(before.spec, put.spec, [m for m in members if m.set_uid == uid])}
+            members = [m._replace(rung=0, attempts=0, retry_at=None) if m.id in anew else m for m in members]
         members = [_again(m, put.spec.count, now) if m.set_uid == uid else m for m in members]
         have = {m.ordinal for m in members if m.set_uid == uid}
         members += [_requested(uid, n, put.spec.tenant, now) for n in range(1, put.spec.count + 1) if n not in have]

@@ -14,7 +14,7 @@ from cloudmon.model.sets import SetSpec
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.reconcile import wanted
 from cloudmon.reconcile.limits import Limits
-from cloudmon.reconcile.wanted import Wanted
+from cloudmon.reconcile.wanted import Put, Wanted
 from cloudmon.store import Ownership, Store
 
 
@@ -54,7 +54,10 @@ def admit(  # noqa: PLR0913  # one thing each, named by the caller
     found = merge(store, author, specs, limits=limits, confirmed=confirmed, now=now)
     for put in found.puts:
         faultpoints.reached("wanted.before-generation")
-        store.sets.put(owner, uid=put.uid, spec=put.spec, author=author, now=now, reason=f"as {author} says")
+        anew = _tried_anew(store, put, author, now)
+        store.sets.put(
+            owner, uid=put.uid, spec=put.spec, author=author, now=now, reason=f"as {author} says", changes=anew
+        )
         faultpoints.reached("wanted.after-generation")
     for aset in found.retire:
         reason = wanted.withdrawn(author)
@@ -68,6 +71,14 @@ def admit(  # noqa: PLR0913  # one thing each, named by the caller
         )
     _say(store, owner, author, found.held, now)
     return found
+
+
+def _tried_anew(store: Store, put: Put, author: str, now: dt.datetime) -> list[Change]:
+    before = store.sets.get(EVERYONE, put.uid) if put.uid is not None else None
+    if before is None:
+        return []
+    members = store.members.of_set(EVERYONE, before.uid)
+    return [wanted.forgotten(member, author, now) for member in wanted.tried_anew(before.spec, put.spec, members)]
 
 
 def _say(store: Store, owner: Ownership, author: str, held: str, now: dt.datetime) -> None:

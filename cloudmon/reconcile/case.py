@@ -27,7 +27,9 @@ from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node
 from cloudmon.model.sets import ApplianceSet, ControlKind
 from cloudmon.model.usage import Dimension, Mark, UsageEvent, node_event
+from cloudmon.reconcile import setbacks
 from cloudmon.reconcile.picture import CloudView, Condition, Moment
+from cloudmon.reconcile.setbacks import Setback, Whom
 
 STOPPED_STATES = frozenset({ApplianceState.STOPPED, ApplianceState.SUSPENDED})
 
@@ -89,8 +91,14 @@ class Case:
 
     def backoff(self, failures: int) -> dt.datetime:
         """When to try again after so many failures."""
-        healing = self.aset.spec.healing
-        return self.later(min(healing.backoff_max_s, healing.backoff_s * 2 ** min(max(failures - 1, 0), 20)))
+        return self.now + setbacks.pause(self.aset.spec.healing, failures)
+
+    def launch_failed(self, why: str) -> Setback:
+        """What it means that its launch came to nothing, perhaps with a node for a while."""
+        member = self.member
+        whom = Whom(member.id, member.tenant, self.aset.name, self.aset.spec.healing)
+        evidence = {"incarnation": member.incarnation, **self.evidence()}
+        return setbacks.launch_failed(whom, member.attempts, why, evidence, self.now, next_at_once=False)
 
     def evidence(self) -> dict[str, object]:
         """What the decision saw."""
@@ -187,10 +195,13 @@ def gone(case: Case, state: ApplianceState, cause: Cause, reason: str) -> Change
     if missed is not None and missed < at:
         # It was missed, then the cloud was not watched: what lies between is nobody's knowledge.
         evidence["missed_at"] = missed.isoformat()
-    failed = case.intent is not None and case.intent.verb is Verb.LAUNCH
     values: dict[str, object] = {"state": state, "since": case.now, "node_id": ""}
-    if failed:
-        values |= {"attempts": member.attempts + 1, "retry_at": case.backoff(member.attempts + 1)}
+    if cause is Cause.FAULT:
+        values |= setbacks.lost(case.aset.spec.healing, member.rung, case.now)
+    incidents: tuple[Finding, ...] = ()
+    if case.intent is not None and case.intent.verb is Verb.LAUNCH:
+        failed = case.launch_failed(reason)
+        values, incidents = values | failed.values, failed.findings
     return Change(
         tenant=member.tenant,
         appliance=member.id,
@@ -205,7 +216,7 @@ def gone(case: Case, state: ApplianceState, cause: Cause, reason: str) -> Change
         intents=close_intent(case.intent, IntentState.FAILED, case.now, reason),
         usage=whose(member).ended(at, evidence),
         timers=clear(case, TimerKind.ABSENT, TimerKind.FAULT, TimerKind.STEADY),
-        findings=(FindingEnd(FindingKind.FAULT, case.subject),),
+        findings=(FindingEnd(FindingKind.FAULT, case.subject), *incidents),
         log=(
             log(case, "appliance.lost", f"{member.ordinal}", incarnation=member.incarnation, reason=reason),
             *intent_log(case, case.intent, "intent.failed", reason=reason),

@@ -13,7 +13,7 @@ from cloudmon.model.findings import FindingKind
 from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.sets import ControlKind
 from cloudmon.reconcile import case as cases
-from cloudmon.reconcile import launch
+from cloudmon.reconcile import launch, setbacks
 from cloudmon.reconcile.case import STOPPED_STATES, Case
 from cloudmon.reconcile.launch import Market
 from cloudmon.reconcile.picture import Condition
@@ -24,6 +24,9 @@ Decision = Step | Change | Waiting | None
 _NODE_STATES = frozenset(
     {ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.FAULTED}
 )
+
+_LOST = frozenset({ApplianceState.REQUESTED, *STOPPED_STATES})
+"""States that a node which was lost, or turned off, leaves its appliance in."""
 
 _UNLISTED = "its node is not in the cloud's listing"
 
@@ -63,6 +66,9 @@ def decide(case: Case, market: Market, request: Request | None, *, open_incarnat
         return Waiting(case.subject, "its lease has not begun", aset.spec.lease.start)
     if case.control(ControlKind.PAUSE):
         return _paused(case)
+    # What was given back to it was lost again and again: no more of that until somebody wants it.
+    if member.state in _LOST and member.wanted is Power.RUNNING and setbacks.spent(aset.spec.healing, member.rung):
+        return _spent(case)
     if member.retry_at is not None and now < member.retry_at:
         return Waiting(case.subject, "waits before the next try", member.retry_at) if _wants(case) else None
     # No node: launch one, unless it is wanted off.
@@ -172,9 +178,9 @@ def end(  # one thing each, named by the caller
     incarnation: dict[str, object] = {"state": IncarnationState.ENDING, "cause": cause}
     if intent is not None:
         incarnation["last_call_at"] = case.now
-    values: dict[str, object] = {"state": state, "since": case.now, "node_id": "", "retry_at": None}
-    if origin is Origin.OBSERVATION:
-        values |= {"rung": member.rung + 1, "retry_at": None}
+    values: dict[str, object] = {"state": state, "since": case.now, "node_id": "", "attempts": 0, "retry_at": None}
+    # The next one is a rung of its own, or, where a person wants it, a new beginning.
+    values["rung"] = member.rung + 1 if origin is Origin.OBSERVATION else 0
     change = Change(
         tenant=member.tenant,
         appliance=member.id,
@@ -207,6 +213,9 @@ def _pursue(case: Case, market: Market) -> Decision:
     # Accepted, and its effect has time to show itself.
     if intent.state is IntentState.PERFORMED and case.now < intent.created_at + cases.seconds(healing.verify_s):
         return Waiting(case.subject, f"{intent.verb} was accepted and is not seen yet", None)
+    # That it showed no effect can only be said of a cloud that is seen.
+    if intent.state is IntentState.PERFORMED and case.view is not None and not case.view.healthy:
+        return Waiting(case.subject, f"{intent.verb} was accepted, and cloud {case.member.cloud} is not seen", None)
     if intent.id in case.moment.in_flight:
         return Waiting(case.subject, f"{intent.verb} is on its way", None)
     # Writing tags twice does no harm.
@@ -260,7 +269,7 @@ def _power_down(case: Case, origin: Origin, why: str) -> Decision:
     if member.state in STOPPED_STATES:
         return None
     if member.attempts >= case.aset.spec.healing.max_attempts:
-        return _stuck(case, f"{member.attempts} tries to have it {member.wanted} failed")
+        return _stuck(case, f"{member.attempts} tries to have it {member.wanted} failed", again=True)
     if member.wanted is Power.SUSPENDED and "suspend_node" in _verbs(case):
         return _step(case, Verb.SUSPEND, origin, why)
     if member.wanted is Power.SUSPENDED:
@@ -273,10 +282,10 @@ def _power_up(case: Case) -> Decision:
     member = case.member
     healing = case.aset.spec.healing
     if member.attempts >= healing.max_attempts:
-        return _stuck(case, f"{member.attempts} tries to have it running failed")
+        return _stuck(case, f"{member.attempts} tries to have it running failed", again=True)
     # Starting does not help: as good as faulted.
     hopeless = member.attempts >= 2 and "replace" in healing.ladder and not case.control(ControlKind.PROTECT)
-    if hopeless and case.node is not None:
+    if hopeless and case.node is not None and member.rung < healing.max_attempts:
         return end(case, ApplianceState.REQUESTED, "does not start again", Origin.OBSERVATION, ActionClass.DESTRUCTIVE)
     verb = Verb.RESUME if member.state is ApplianceState.SUSPENDED else Verb.START
     return _step(case, verb, Origin.WANTED, f"is wanted running and was found {member.state}")
@@ -294,7 +303,7 @@ def _heal(case: Case) -> Decision:
     if not healing.ladder:
         return Waiting(case.subject, "its policy has no ladder", None)
     if member.rung >= healing.max_attempts:
-        return _stuck(case, f"{member.rung} actions did not end the fault")
+        return _stuck(case, f"{member.rung} actions did not end the fault", again=True)
     # What a cloud cannot do is no rung there.
     able = [rung for rung in healing.ladder if _able(case, rung)]
     if not able:
@@ -364,10 +373,27 @@ def _step(  # noqa: PLR0913  # one thing each, named by the caller
     )
 
 
-def _stuck(case: Case, message: str) -> Decision:
-    """Nothing more is tried; an open incident says so until the fault ends or somebody acts."""
-    finding = cases.incident(case, f"{case.aset.name}/{case.member.ordinal}: {message}")
-    if (finding.kind, finding.subject) in case.findings:
+_ASKED_AGAIN = {Power.RUNNING: "start", Power.STOPPED: "stop", Power.SUSPENDED: "suspend"}
+"""What a person asks for who wants it tried again."""
+
+
+def _spent(case: Case) -> Decision:
+    member, healing = case.member, case.aset.spec.healing
+    what = "its node was lost" if member.state is ApplianceState.REQUESTED else f"it was found {member.state}"
+    tries = f"{member.rung - 1} tries in a row did not make it run for {healing.steady_s} s"
+    return _stuck(case, f"{what} again, and {tries}", again=True)
+
+
+def _stuck(case: Case, message: str, *, again: bool = False) -> Decision:
+    """Nothing more is tried; an open incident says so until the fault ends or somebody acts. ``again``: that it can
+    be asked for anew is part of what it says."""
+    name = f"{case.aset.name}/{case.member.ordinal}"
+    if again:
+        message += f"; `cloudmon act {name} {_ASKED_AGAIN[case.member.wanted]}` tries again"
+    finding = cases.incident(case, f"{name}: {message}")
+    before = case.findings.get((finding.kind, finding.subject))
+    # An incident of before, about less than this, goes on as this one.
+    if before is not None and before.message == finding.message:
         return Waiting(case.subject, "an incident is open: " + message, None)
     return Change(
         tenant=case.member.tenant,

@@ -200,21 +200,17 @@ def _abandon(case: Case, intent: Intent) -> Change:
     member = case.member
     reason = f"no answer to its launch within {case.aset.spec.template.boot_timeout_s} s; ended if it is ever found"
     kind = intent.error.partition(":")[0] or "Unreachable"
+    failed = case.launch_failed(f"{kind}: {reason}")
     return Change(
         tenant=member.tenant,
         appliance=member.id,
         expect=cases.expect(member),
-        member={
-            "state": ApplianceState.REQUESTED,
-            "since": case.now,
-            "node_id": "",
-            "attempts": member.attempts + 1,
-            "retry_at": case.backoff(member.attempts + 1),
-        },
+        member={"state": ApplianceState.REQUESTED, "since": case.now, "node_id": "", **failed.values},
         history=cases.history(case, ApplianceState.REQUESTED, case.cause(), reason),
         incarnations=(
             IncarnationUpdate(member.incarnation, {"state": IncarnationState.ENDING, "cause": Cause.CLOUD_OUTAGE}),
         ),
         intents=cases.close_intent(intent, IntentState.FAILED, case.now, f"{kind}: {reason}"),
+        findings=failed.findings,
         log=cases.intent_log(case, intent, "intent.failed", reason=reason),
     )

@@ -7,12 +7,13 @@ import datetime as dt
 from cloudmon.model.actions import IntentState, LogEntry, Outcome, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, HistoryEntry, IncarnationState
 from cloudmon.model.changes import Change, Expect, IncarnationUpdate, IntentUpdate
-from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.nodes import Node
 from cloudmon.model.sets import Healing
 from cloudmon.model.usage import Dimension, Mark
+from cloudmon.reconcile import adoption, setbacks
 from cloudmon.reconcile.case import Whose
 from cloudmon.reconcile.plan import Step
+from cloudmon.reconcile.setbacks import Whom
 
 _RECORDED = frozenset({IntentState.RECORDED})
 
@@ -38,6 +39,8 @@ def record(  # noqa: PLR0913  # one thing each, named by the caller
         return _not_launched(step, outcome, attempts, healing, set_name, now)
     if outcome.accepted:
         return _accepted(step, outcome, now)
+    if adoption.given_up(intent, outcome, healing.max_attempts):
+        return adoption.not_tagged(step, outcome, set_name, now)
     if not outcome.final or intent.verb is Verb.TERMINATE:
         return _later(step, outcome, now)
     return _failed(step, outcome, attempts, healing, now)
@@ -81,31 +84,16 @@ def _not_launched(
     """Definitely refused: no node was made, the next offer may be tried, a bounded number of times."""
     intent = step.intent
     uid, ordinal = intent.appliance
-    failures = attempts + 1
-    retry_at = None
-    findings: tuple[Finding, ...] = ()
-    if failures >= healing.launch_attempts:
-        retry_at = now + dt.timedelta(seconds=healing.backoff_max_s)
-        findings = (
-            Finding(
-                FindingKind.INCIDENT, f"{uid}/{ordinal}", intent.tenant, "critical",
-                f"{set_name}/{ordinal}: {failures} launches failed, the last with {outcome.error}",
-                {"intent": intent.id, "error": outcome.error}, now,
-            ),
-        )  # fmt: skip
+    whom = Whom(intent.appliance, intent.tenant, set_name, healing)
+    evidence = {"intent": intent.id, "error": outcome.error}
+    failed = setbacks.launch_failed(whom, attempts, outcome.error, evidence, now, next_at_once=True)
     if outcome.retry_at is not None:
-        retry_at = max(outcome.retry_at, retry_at or outcome.retry_at)
+        failed = failed._replace(retry_at=max(outcome.retry_at, failed.retry_at or outcome.retry_at))
     return Change(
         tenant=intent.tenant,
         appliance=intent.appliance,
         expect=Expect(ApplianceState.LAUNCHING, intent.incarnation),
-        member={
-            "state": ApplianceState.REQUESTED,
-            "since": now,
-            "node_id": "",
-            "attempts": failures,
-            "retry_at": retry_at,
-        },
+        member={"state": ApplianceState.REQUESTED, "since": now, "node_id": "", **failed.values},
         history=HistoryEntry(
             uid, ordinal, now, ApplianceState.LAUNCHING, ApplianceState.REQUESTED, Cause.FAULT, outcome.error,
             {"intent": intent.id},
@@ -118,7 +106,7 @@ def _not_launched(
         intents=(
             IntentUpdate(intent.id, _RECORDED, IntentState.FAILED, {"error": outcome.error, "ended_at": now}),
         ),
-        findings=findings,
+        findings=failed.findings,
         log=(_log(step, "intent.failed", now, error=outcome.error),),
     )  # fmt: skip
 
@@ -156,8 +144,7 @@ def _later(step: Step, outcome: Outcome, now: dt.datetime) -> Change:
 def _failed(step: Step, outcome: Outcome, attempts: int, healing: Healing, now: dt.datetime) -> Change:
     """A power action that the cloud refused; the appliance is looked at anew after a pause."""
     intent = step.intent
-    pause = min(healing.backoff_max_s, healing.backoff_s * 2 ** min(attempts, 20))
-    retry_at = outcome.retry_at or now + dt.timedelta(seconds=pause)
+    retry_at = outcome.retry_at or now + setbacks.pause(healing, attempts + 1)
     return Change(
         tenant=intent.tenant,
         appliance=intent.appliance,

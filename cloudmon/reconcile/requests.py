@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from cloudmon.model.actions import Intent, IntentState, LogEntry
 from cloudmon.model.appliances import ApplianceState, Member, Power
-from cloudmon.model.changes import Change, Expect
+from cloudmon.model.changes import Change, Expect, FindingEnd
+from cloudmon.model.findings import FindingKind
 from cloudmon.model.requests import Request, RequestState, RequestVerb
-from cloudmon.model.sets import ApplianceSet, Control, ControlKind
+from cloudmon.model.sets import ApplianceSet, Control, ControlKind, NextGeneration
+from cloudmon.reconcile import setbacks
 
 POWER: Mapping[RequestVerb, Power] = {
     RequestVerb.START: Power.RUNNING,
@@ -39,6 +41,8 @@ class Answer:
     release: ControlKind | None = None
     set_values: Mapping[str, object] | None = None
     log_kind: str = ""
+    generation: NextGeneration | None = None
+    """What a set becomes with it; ``changes`` may be about members that it adds."""
 
 
 def refused(why: str) -> Answer:
@@ -97,15 +101,7 @@ def answer(request: Request, aset: ApplianceSet | None, members: Sequence[Member
     if request.verb in POWER:
         return _power(request, aset, living, now)
     if request.verb in ROLLING:
-        protected = [m for m in living if aset.control(ControlKind.PROTECT, m.ordinal, now)]
-        if request.verb is RequestVerb.REPLACE and protected:
-            return refused(f"{aset.name}/{protected[0].ordinal} is protected; release it first")
-        absent = [m for m in living if not m.node_id]
-        if ordinal is not None and absent:
-            return refused(f"{request.target} has no node to {request.verb}; it is {absent[0].state}")
-        if all(_spared(request, m) for m in living):
-            return refused(f"{request.target} is wanted {living[0].wanted}; start it instead")
-        return Answer(RequestState.ACCEPTED)
+        return _rolling(request, aset, living, ordinal, now)
     return refused(f"{request.verb} cannot be asked of a set")
 
 
@@ -153,23 +149,58 @@ def _retire(request: Request, aset: ApplianceSet, ordinal: int | None, now: dt.d
 
 def _power(request: Request, aset: ApplianceSet, living: Sequence[Member], now: dt.datetime) -> Answer:
     wanted = POWER[request.verb]
-    changes = tuple(
-        Change(
-            tenant=member.tenant,
-            appliance=member.id,
-            expect=Expect(member.state, member.incarnation),
-            member={"wanted": wanted, "attempts": 0, "retry_at": None},
-            log=(
-                LogEntry(
-                    aset.uid, now, "appliance.wanted", f"{member.ordinal}",
-                    {"wanted": wanted.value, "author": request.author, "reason": request.reason},
-                ),
+    return Answer(
+        RequestState.ACCEPTED,
+        changes=tuple(
+            _wanted(request, aset, member, wanted, now)
+            for member in living
+            if member.wanted is not wanted or (member.state.value != wanted.value and setbacks.any_of(member))
+        ),
+    )
+
+
+def _wanted(request: Request, aset: ApplianceSet, member: Member, wanted: Power, now: dt.datetime) -> Change:
+    """It is wanted so by a person: what failed before does not count any more, and nothing waits for it."""
+    given_up = member.state is ApplianceState.REQUESTED and wanted is not Power.RUNNING
+    return Change(
+        tenant=member.tenant,
+        appliance=member.id,
+        expect=Expect(member.state, member.incarnation),
+        member={"wanted": wanted, **setbacks.FORGOTTEN},
+        # Nobody waits any more for a node that it could not be given.
+        findings=(FindingEnd(FindingKind.INCIDENT, f"{aset.uid}/{member.ordinal}"),) if given_up else (),
+        log=(
+            LogEntry(
+                aset.uid, now, "appliance.wanted", f"{member.ordinal}",
+                {"wanted": wanted.value, "author": request.author, "reason": request.reason},
             ),
-        )
-        for member in living
-        if member.wanted is not wanted
+        ),
     )  # fmt: skip
-    return Answer(RequestState.ACCEPTED, changes=changes)
+
+
+def _rolling(
+    request: Request, aset: ApplianceSet, living: Sequence[Member], ordinal: int | None, now: dt.datetime
+) -> Answer:
+    protected = [m for m in living if aset.control(ControlKind.PROTECT, m.ordinal, now)]
+    if request.verb is RequestVerb.REPLACE and protected:
+        return refused(f"{aset.name}/{protected[0].ordinal} is protected; release it first")
+    # A new node for one that has none is what it waits for already, unless failures of before hold it back.
+    again: tuple[Change, ...] = ()
+    if request.verb is RequestVerb.REPLACE:
+        again = tuple(_wanted(request, aset, m, m.wanted, now) for m in living if _waits_for_node(m))
+    if ordinal is not None and again:
+        outcome = f"{request.target} has no node to replace; its next one is due at once"
+        return Answer(RequestState.DONE, outcome, changes=again)
+    absent = [m for m in living if not m.node_id]
+    if ordinal is not None and absent:
+        return refused(f"{request.target} has no node to {request.verb}; it is {absent[0].state}")
+    if all(_spared(request, m) for m in living):
+        return refused(f"{request.target} is wanted {living[0].wanted}; start it instead")
+    return Answer(RequestState.ACCEPTED, changes=again)
+
+
+def _waits_for_node(member: Member) -> bool:
+    return member.state is ApplianceState.REQUESTED and member.wanted is Power.RUNNING
 
 
 # --- turns and progress -----------------------------------------------------------------------------------------

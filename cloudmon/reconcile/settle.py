@@ -10,6 +10,7 @@ from cloudmon.model.appliances import ApplianceState, Cause, IncarnationState, P
 from cloudmon.model.changes import Change, FindingEnd, IncarnationUpdate, TimerKind
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.usage import Dimension, Mark, UsageEvent
+from cloudmon.reconcile import adoption, setbacks
 from cloudmon.reconcile import case as cases
 from cloudmon.reconcile.case import STOPPED_STATES, Case
 from cloudmon.reconcile.picture import Condition
@@ -26,7 +27,7 @@ _CONFIRMS: Mapping[Verb, frozenset[Condition]] = {
     Verb.START: frozenset({Condition.RUNS}),
     Verb.RESUME: frozenset({Condition.RUNS}),
     Verb.REBOOT: frozenset({Condition.RUNS}),
-    Verb.ADOPT: frozenset({Condition.RUNS, Condition.OFF, Condition.FROZEN}),
+    Verb.ADOPT: frozenset({Condition.RUNS, Condition.OFF, Condition.FROZEN, Condition.CHANGES}),
     Verb.STOP: frozenset({Condition.OFF}),
     Verb.SUSPEND: frozenset({Condition.FROZEN, Condition.OFF}),
 }
@@ -54,6 +55,10 @@ def _launching(case: Case) -> Change | None:
     # The answer to the create call was lost, and no listing shows the node: the intent is tried again, see ``decide``.
     if case.node is None and not member.node_id:
         return None
+    # Adopted, and its tags still name what it was.
+    stray = adoption.another(case)
+    if stray is not None:
+        return adoption.settle(case, stray)
     # Seen in a state of its own: the launch is confirmed.
     if condition in _STATE_OF:
         return _arrive(case, _STATE_OF[condition], "seen for the first time")
@@ -71,7 +76,7 @@ def _launching(case: Case) -> Change | None:
     # On its way: remember the node that the lost answer would have named; it is paid for from now.
     if case.node is not None and not member.node_id:
         return _learn(case)
-    return None
+    return _confirm(case)
 
 
 def _running(case: Case) -> Change | None:
@@ -137,6 +142,8 @@ def _arrive(case: Case, state: ApplianceState, reason: str) -> Change:
     if not commanded and case.aset.spec.healing.power == "accept" and state is not ApplianceState.RUNNING:
         # Whoever stopped it is taken to have meant it.
         values["wanted"] = Power(state.value)
+    elif cause is Cause.FAULT and _turned_off(case, state):
+        values |= setbacks.lost(case.aset.spec.healing, member.rung, case.now)
     incarnation: dict[str, object] = {
         "node_id": node.id,
         "state": IncarnationState.LIVE,
@@ -168,6 +175,12 @@ def _arrive(case: Case, state: ApplianceState, reason: str) -> Change:
             *(cases.intent_log(case, case.intent, "intent.done") if confirmed else ()),
         ),
     )
+
+
+def _turned_off(case: Case, state: ApplianceState) -> bool:
+    """Whether it went off though it is wanted running, and no action of ours explains that."""
+    before = case.member.state in (ApplianceState.RUNNING, ApplianceState.FAULTED)
+    return state in STOPPED_STATES and before and case.member.wanted is Power.RUNNING and case.intent is None
 
 
 def _swap(case: Case, state: ApplianceState) -> tuple[UsageEvent, ...]:
@@ -260,6 +273,9 @@ def _well(case: Case) -> Change | None:
     steady = member.rung > 0 and case.over(TimerKind.STEADY, case.aset.spec.healing.steady_s)
     starts = member.rung > 0 and TimerKind.STEADY not in case.timers
     cleared = cases.clear(case, TimerKind.ABSENT, TimerKind.FAULT)
+    if not member.rung:
+        # Somebody had it tried anew: there is nothing to be steady after.
+        cleared += cases.clear(case, TimerKind.STEADY)
     if not (steady or starts or cleared):
         return None
     return Change(

@@ -7,11 +7,15 @@ suspicious listing.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cloudmon.model.actions import LogEntry
+from cloudmon.model.appliances import ApplianceState, Member
+from cloudmon.model.changes import Change, Expect
 from cloudmon.model.findings import Finding
 from cloudmon.model.sets import ApplianceSet, SetSpec
+from cloudmon.reconcile import setbacks
 from cloudmon.reconcile.limits import Limits
 
 
@@ -41,6 +45,27 @@ class Wanted:
 def withdrawn(author: str) -> str:
     """The reason of a set's end when its author's view does not name it any more; named again, it is made again."""
     return f"{author} does not name it any more"
+
+
+def tried_anew(before: SetSpec, after: SetSpec, members: Iterable[Member]) -> list[Member]:
+    """The members of a set for which setbacks do not count any more once it is asked for as ``after``: those that are
+    not well, where what they are made of, or may live on, is not what failed."""
+    if (before.template, before.clouds) == (after.template, after.clouds):
+        return []
+    calm = (ApplianceState.RUNNING, ApplianceState.RETIRING, ApplianceState.RETIRED)
+    return [member for member in members if member.state not in calm and setbacks.any_of(member)]
+
+
+def forgotten(member: Member, author: str, now: dt.datetime) -> Change:
+    """What is written of a member that is tried anew."""
+    reason = f"{author} asks for something else than what failed"
+    return Change(
+        tenant=member.tenant,
+        appliance=member.id,
+        expect=Expect(member.state, member.incarnation),
+        member=setbacks.FORGOTTEN,
+        log=(LogEntry(member.set_uid, now, "appliance.wanted", f"{member.ordinal}", {"reason": reason}),),
+    )
 
 
 def merge(  # noqa: PLR0913  # one thing each, named by the caller

@@ -169,13 +169,15 @@ class HealingSettings(Group):
     backoff_max_s: WholeSeconds = 3_600
     """Longest such pause."""
     max_attempts: Atleast1 = 6
-    """Actions for one fault before it becomes an open incident."""
+    """Actions for one fault before it becomes an open incident. To give back a node that was lost, or turned off,
+    unasked is one of them."""
     steady_s: WholeSeconds = 1_800
     """Duration of running after which the ladder starts from its first rung again."""
     batch: Atleast1 = 1
     """Members of the set that a rolling action may have out of service at once."""
     launch_attempts: Atleast1 = 5
-    """Offers that are tried one after another before launching pauses for ``backoff_max_s``."""
+    """Launches that fail in a row, on one offer after another, before launching pauses for ``backoff_max_s`` and an
+    incident is open."""
     power: Literal["keep", "accept"] = "keep"
     """When a node is found stopped or suspended that should run: ``keep`` starts it again, ``accept`` takes it as
     somebody's wish."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pictures import (
     case,
     choices,
     control,
+    finding,
     intent,
     member,
     moment,
@@ -29,7 +31,7 @@ from pictures import (
 from cloudmon.model.actions import ActionClass, IntentState, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, IncarnationState, Member, Power
 from cloudmon.model.changes import Change
-from cloudmon.model.findings import FindingKind
+from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.nodes import NodeState
 from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.sets import ControlKind, Healing, Lease
@@ -271,7 +273,13 @@ def test_a_replacement_asked_for_ends_the_node_and_wants_another() -> None:
     assert (found.intent.verb, found.intent.origin) == (Verb.TERMINATE, Origin.REQUEST)
     assert (found.intent.action_class, found.intent.request_id) == (ActionClass.DESTRUCTIVE, "request-1")
     assert found.change.member["state"] is REQUESTED
-    assert "rung" not in found.change.member
+
+
+def test_a_replacement_asked_for_is_a_new_beginning() -> None:
+    """What failed before does not count against the next one."""
+    found = step(decided(member(FAULTED, rung=6, attempts=3), ILL, asked=request(RequestVerb.REPLACE)))
+    assert (found.change.member["rung"], found.change.member["attempts"]) == (0, 0)
+    assert found.change.member["retry_at"] is None
 
 
 @pytest.mark.parametrize(
@@ -421,6 +429,68 @@ def test_what_nothing_helps_is_an_incident_said_once(of: Member, other: dict[str
     assert [finding.kind for finding in found.findings] == [FindingKind.INCIDENT]
     opened = {(finding.kind, finding.subject): finding for finding in found.findings}
     assert "an incident is open" in waits(decided(of, ILL, findings=opened, **other)).reason
+
+
+def test_an_incident_about_something_else_goes_on_as_this_one() -> None:
+    """One that it becomes clear only later that nothing more is tried must not go on saying that it is."""
+    before = replace(finding(FindingKind.INCIDENT, f"{UID}/1"), message="5 launches failed, the last with Refused: no")
+    found = change(decided(member(FAULTED, rung=6), ILL, findings={(before.kind, before.subject): before}))
+    (said,) = found.findings
+    assert isinstance(said, Finding)
+    assert (said.subject, said.message) == (
+        f"{UID}/1", "storefront/1: 6 actions did not end the fault; `cloudmon act storefront/1 start` tries again",
+    )  # fmt: skip
+
+
+# --- what is lost again and again -------------------------------------------------------------------------------------
+
+
+def test_what_is_lost_is_launched_again_as_often_as_actions_are_tried_for_one_fault() -> None:
+    assert step(decided(member(REQUESTED, rung=6))).intent.verb is Verb.LAUNCH
+    found = change(decided(member(REQUESTED, rung=7, retry_at=ahead(60))))
+    (said,) = found.findings
+    assert isinstance(said, Finding)
+    assert (said.kind, said.message) == (
+        FindingKind.INCIDENT,
+        "storefront/1: its node was lost again, and 6 tries in a row did not make it run for 1800 s; "
+        "`cloudmon act storefront/1 start` tries again",
+    )
+    opened = {(said.kind, said.subject): said}
+    again = waits(decided(member(REQUESTED, rung=7), findings=opened))
+    assert again.reason == f"an incident is open: {said.message.removeprefix('storefront/1: ')}"
+
+
+def test_a_policy_of_one_action_gives_back_what_is_lost_once() -> None:
+    one = aset(healing=Healing(max_attempts=1))
+    assert step(decided(member(REQUESTED, rung=1), aset=one)).intent.verb is Verb.LAUNCH
+    assert change(decided(member(REQUESTED, rung=2), aset=one)).findings
+
+
+@pytest.mark.parametrize(
+    ("of", "seen"),
+    [(member(STOPPED, rung=7), OFF), (member(SUSPENDED, rung=7), node(state=NodeState.SUSPENDED))],
+    ids=["off", "frozen"],
+)
+def test_what_goes_off_again_and_again_is_started_no_more(of: Member, seen: Any) -> None:
+    assert step(decided(of._replace(rung=6), seen)).intent.verb in (Verb.START, Verb.RESUME)
+    (said,) = change(decided(of, seen)).findings
+    assert isinstance(said, Finding)
+    assert f"it was found {of.state} again, and 6 tries in a row" in said.message
+
+
+def test_what_is_not_wanted_running_waits_for_nothing_however_often_it_was_lost() -> None:
+    assert decided(member(REQUESTED, wanted=Power.STOPPED, rung=7)) is None
+
+
+def test_what_does_not_start_is_not_replaced_more_often_than_actions_are_tried() -> None:
+    assert step(decided(member(STOPPED, attempts=2, rung=5), OFF)).intent.verb is Verb.TERMINATE
+    assert step(decided(member(STOPPED, attempts=2, rung=6), OFF)).intent.verb is Verb.START
+
+
+def test_the_replacement_that_is_the_last_action_is_launched() -> None:
+    replaced = step(decided(member(FAULTED, rung=5), ILL)).change.member
+    assert replaced["rung"] == 6
+    assert step(decided(member(REQUESTED, rung=6))).intent.verb is Verb.LAUNCH
 
 
 # --- the pause after failures -----------------------------------------------------------------------------------------

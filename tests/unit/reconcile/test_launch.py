@@ -27,6 +27,7 @@ from pictures import (
 from cloudmon.model.actions import Intent, IntentState, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, IncarnationState
 from cloudmon.model.changes import Change
+from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.offers import Choice
 from cloudmon.model.sets import Template
@@ -191,3 +192,18 @@ def test_a_launch_is_given_up_and_its_incarnation_ended_if_ever_found(open_inten
     assert found.incarnations[0].values == {"state": IncarnationState.ENDING, "cause": Cause.CLOUD_OUTAGE}
     assert found.intents[0].state is IntentState.FAILED
     assert str(found.intents[0].values["error"]).startswith("Unreachable: ")
+    assert found.findings == ()
+
+
+def test_launches_that_are_given_up_again_and_again_pause_and_are_an_incident() -> None:
+    """By the same rule as launches that are refused."""
+    late = intent(created_at=ago(600), error="Unreachable: x")
+    found = launch.pursue(case(LAUNCHING._replace(attempts=4), Condition.UNSEEN, intent=late), market(SMALL))
+    assert isinstance(found, Change)
+    assert (found.member["attempts"], found.member["retry_at"]) == (5, ahead(3_600))
+    (said,) = found.findings
+    assert isinstance(said, Finding)
+    assert said.kind is FindingKind.INCIDENT
+    assert said.message.startswith(
+        "storefront/1: 5 launches failed, the last with Unreachable: no answer to its launch"
+    )

@@ -9,6 +9,8 @@ from pictures import NOW, ago, ahead, aset, control, intent, member, request
 
 from cloudmon.model.actions import Intent, IntentState, Verb
 from cloudmon.model.appliances import ApplianceState, Member, Power
+from cloudmon.model.changes import FindingEnd
+from cloudmon.model.findings import FindingKind
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.requests import RequestState, RequestVerb
 from cloudmon.model.sets import ControlKind, Healing
@@ -21,6 +23,7 @@ RETIRED, RETIRING = ApplianceState.RETIRED, ApplianceState.RETIRING
 UID = aset().uid
 
 OFF, STILL = member(REQUESTED, wanted=Power.STOPPED), member(STOPPED, wanted=Power.STOPPED)
+ANEW = {"rung": 0, "attempts": 0, "retry_at": None}
 THREE = [member(ordinal=n) for n in (1, 2, 3)]
 GOING = aset(retiring_since=ago(60), retired_reason="its lease ended")
 
@@ -66,6 +69,10 @@ ON_A_SET = [verb for verb in RequestVerb if verb not in (
         (
             RequestVerb.REBOOT, "storefront/1", {"members": [member(REQUESTED)]},
             "storefront/1 has no node to reboot; it is requested",
+        ),
+        (
+            RequestVerb.REPLACE, "storefront/1", {"members": [OFF]},
+            "storefront/1 has no node to replace; it is requested",
         ),
         (RequestVerb.PAUSE, "storefront", {"until": ago(1).isoformat()}, "which has passed"),
         (RequestVerb.RELEASE, "storefront", {"kind": "brake"}, "'brake' is no control; release one of pause, protect"),
@@ -159,8 +166,52 @@ def test_power_is_wanted_of_those_that_are_not_wanted_so_yet(verb: RequestVerb, 
     found = answer(verb, "storefront/*", [*others, member(RETIRED, 4)])
     assert found.state is RequestState.ACCEPTED
     assert [change.appliance for change in found.changes] == [one.id for one in others if one.wanted is not wanted]
-    assert all(change.member == {"wanted": wanted, "attempts": 0, "retry_at": None} for change in found.changes)
+    assert all(change.member == {"wanted": wanted, **ANEW} for change in found.changes)
     assert all(change.expect is not None for change in found.changes)
+
+
+@pytest.mark.parametrize(
+    ("verb", "of"),
+    [
+        (RequestVerb.START, member(REQUESTED, rung=7)),
+        (RequestVerb.START, member(REQUESTED, attempts=5, retry_at=ahead(900))),
+        (RequestVerb.START, member(FAULTED, rung=6)),
+        (RequestVerb.RESUME, member(STOPPED, attempts=6)),
+        (RequestVerb.STOP, member(RUNNING, wanted=Power.STOPPED, attempts=6)),
+        (RequestVerb.REPLACE, member(REQUESTED, rung=7)),
+        (RequestVerb.REPLACE, member(REQUESTED, attempts=5, retry_at=ahead(900))),
+    ],
+    ids=[
+        "lost too often", "launches failed", "nothing healed it", "it does not start", "it does not stop",
+        "another one of what was lost too often", "another one of what could not be launched",
+    ],
+)  # fmt: skip
+def test_what_was_given_up_is_tried_anew_when_somebody_asks_for_it(verb: RequestVerb, of: Member) -> None:
+    (change,) = answer(verb, "storefront/1", [of]).changes
+    assert change.member == {"wanted": of.wanted, **ANEW}
+    assert [entry.kind for entry in change.log] == ["appliance.wanted"]
+
+
+def test_what_runs_as_it_is_wanted_keeps_its_rung_until_it_is_steady() -> None:
+    assert answer(RequestVerb.START, "storefront/1", [member(rung=2)]).changes == ()
+
+
+def test_a_replacement_of_what_has_no_node_is_its_next_launch_and_done_at_once() -> None:
+    found = answer(RequestVerb.REPLACE, "storefront/1", [member(REQUESTED)])
+    assert (found.state, found.outcome) == (
+        RequestState.DONE, "storefront/1 has no node to replace; its next one is due at once",
+    )  # fmt: skip
+    rolling = answer(RequestVerb.REPLACE, "storefront/*", [member(REQUESTED, rung=7), *THREE[1:]])
+    assert rolling.state is RequestState.ACCEPTED
+    assert [change.appliance.ordinal for change in rolling.changes if change.appliance] == [1]
+
+
+def test_nobody_waits_for_a_node_of_what_is_wanted_off() -> None:
+    """The incident about it ends."""
+    (change,) = answer(RequestVerb.STOP, "storefront/1", [member(REQUESTED, rung=7)]).changes
+    assert change.findings == (FindingEnd(FindingKind.INCIDENT, f"{UID}/1"),)
+    (running,) = answer(RequestVerb.STOP, "storefront/1", [member(FAULTED, rung=7)]).changes
+    assert running.findings == ()
 
 
 # --- turns ------------------------------------------------------------------------------------------------------------

@@ -230,6 +230,95 @@ def test_a_young_node_that_the_cloud_denies_is_waited_for() -> None:
     assert change.member["retry_at"] == ahead(60)
 
 
+@pytest.mark.parametrize(
+    ("attempts", "retry_at", "said"),
+    [(3, ahead(480), []), (4, ahead(3_600), ["storefront/1: 5 launches failed, the last with its node ended before"])],
+    ids=["the pauses grow", "the fifth is an incident"],
+)
+def test_nodes_that_end_before_they_ran_are_an_incident_in_the_end(
+    attempts: int, retry_at: dt.datetime, said: list[str]
+) -> None:
+    """By the same rule as launches that are refused."""
+    launch = intent(Verb.LAUNCH, IntentState.PERFORMED)
+    change = look(LAUNCHING, Condition.GONE, since=ago(60), intent=launch, attempts=attempts)
+    assert change is not None
+    assert (change.member["attempts"], change.member["retry_at"]) == (attempts + 1, retry_at)
+    incidents = [found for found in change.findings if isinstance(found, Finding)]
+    assert [found.kind for found in incidents] == [FindingKind.INCIDENT] * len(said)
+    assert all(found.message.startswith(text) for found, text in zip(incidents, said, strict=True))
+
+
+# --- what is lost -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [RUNNING, STOPPED, SUSPENDED, FAULTED], ids=sentence)
+@pytest.mark.parametrize(
+    ("rung", "pause_s"),
+    [(0, None), (1, 60), (2, 120), (5, 960), (60, 3_600)],
+    ids=["the first is given back at once", "the second after a pause", "the third after a longer one", "the sixth",
+         "never longer than the longest"],
+)  # fmt: skip
+def test_a_node_that_is_lost_unasked_is_a_rung_of_the_ladder(
+    state: ApplianceState, rung: int, pause_s: int | None
+) -> None:
+    change = look(state, Condition.GONE, rung=rung)
+    assert change is not None
+    assert change.member["rung"] == rung + 1
+    assert change.member.get("retry_at") == (None if pause_s is None else ahead(pause_s))
+
+
+@pytest.mark.parametrize("rung", [0, 1])
+def test_a_node_that_ended_before_it_ran_was_lost_too(rung: int) -> None:
+    change = look(LAUNCHING, Condition.GONE, since=ago(60), intent=intent(Verb.LAUNCH), rung=rung)
+    assert change is not None
+    assert (change.member["rung"], change.member["attempts"]) == (rung + 1, 1)
+    assert change.member["retry_at"] == ahead(60)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"view": view(after_gap=True)}, {"aset": aset(controls=(control(ControlKind.MAINTENANCE),))}],
+    ids=["the cloud was away", "in maintenance"],
+)
+def test_what_is_lost_for_a_reason_that_is_known_counts_nothing(other: dict[str, Any]) -> None:
+    change = look(RUNNING, Condition.GONE, rung=2, **other)
+    assert change is not None
+    assert not {"rung", "retry_at"} & set(change.member)
+
+
+@pytest.mark.parametrize("condition", [Condition.OFF, Condition.FROZEN], ids=sentence)
+@pytest.mark.parametrize("state", [RUNNING, FAULTED], ids=sentence)
+def test_a_node_that_goes_off_by_itself_is_a_rung_as_well(state: ApplianceState, condition: Condition) -> None:
+    """Starting it again and again is a repetition like launching again and again."""
+    first, later = look(state, condition), look(state, condition, rung=2)
+    assert first is not None
+    assert later is not None
+    assert (first.member["rung"], first.member.get("retry_at")) == (1, None)
+    assert (later.member["rung"], later.member["retry_at"]) == (3, ahead(120))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"intent": intent(Verb.STOP, IntentState.PERFORMED)},
+        {"intent": intent(Verb.REBOOT, IntentState.PERFORMED)},
+        {"wanted": Power.STOPPED},
+        {"wanted": Power.SUSPENDED},
+        {"aset": aset(healing=Healing(power="accept"))},
+        {"aset": aset(controls=(control(ControlKind.MAINTENANCE),))},
+        {"view": view(after_gap=True)},
+    ],
+    ids=[
+        "our own stop", "on its way through a reboot", "wanted off", "wanted frozen, which off is as good as",
+        "taken for somebody's wish", "in maintenance", "the cloud was away",
+    ],
+)  # fmt: skip
+def test_what_goes_off_for_a_reason_that_is_known_counts_nothing(other: dict[str, Any]) -> None:
+    change = look(RUNNING, Condition.OFF, rung=2, **other)
+    assert change is not None
+    assert "rung" not in change.member
+
+
 # --- what confirms what -----------------------------------------------------------------------------------------------
 
 
@@ -376,6 +465,12 @@ def test_after_a_rung_it_must_run_for_a_while_before_the_ladder_starts_anew() ->
     steady = look(RUNNING, Condition.RUNS, rung=1, timers=timers_of(TimerKind.STEADY, since=ago(1_800)))
     assert steady is not None
     assert steady.member == {"rung": 0, "attempts": 0}
+
+
+def test_what_was_tried_anew_has_nothing_to_be_steady_after() -> None:
+    change = look(RUNNING, Condition.RUNS, timers=timers_of(TimerKind.STEADY))
+    assert change is not None
+    assert change.timers == (TimerClear(member().set_uid, 1, TimerKind.STEADY),)
 
 
 def test_a_fault_in_between_starts_the_steady_time_again() -> None:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pictures import NOW, ago, ahead, aset, finding
+from pictures import NOW, ago, ahead, aset, finding, member
 
+from cloudmon.model.appliances import ApplianceState
+from cloudmon.model.changes import Expect
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.sets import ApplianceSet, Lease, SetSpec, Template
 from cloudmon.reconcile import wanted
@@ -19,7 +21,7 @@ AUTHOR = "file:shop"
 
 
 def spec(name: str = "storefront", count: int = 3, **other: Any) -> SetSpec:
-    return SetSpec(name, count, Template("web", {"*": "image-1"}), **other)
+    return SetSpec(name, count, **{"template": Template("web", {"*": "image-1"}), **other})
 
 
 def held_set(of: SetSpec, **other: Any) -> ApplianceSet:
@@ -146,3 +148,39 @@ def test_what_has_ended_stays_ended_unless_it_is_asked_for_anew(ended: tuple[Set
 )
 def test_a_set_whose_lease_is_over_is_not_made(end: dt.datetime, made: bool) -> None:
     assert bool(merge([spec(lease=Lease(end=end))], []).puts) is made
+
+
+# --- what failed, and is asked for anew -------------------------------------------------------------------------------
+
+FAILED = member(ApplianceState.REQUESTED, rung=7)
+
+
+@pytest.mark.parametrize(
+    ("after", "anew"),
+    [
+        (spec(template=Template("web", {"*": "image-2"})), True),
+        (spec(clouds=("west",)), True),
+        (spec(count=9), False),
+        (spec(lease=Lease(end=ahead(60))), False),
+    ],
+    ids=["another template", "other clouds", "more of the same", "for another time"],
+)
+def test_what_failed_is_tried_anew_when_something_else_is_asked_for(after: SetSpec, anew: bool) -> None:
+    assert wanted.tried_anew(spec(), after, [FAILED]) == ([FAILED] if anew else [])
+
+
+def test_only_what_failed_and_is_not_well_is_tried_anew() -> None:
+    members = [
+        member(rung=2), member(ApplianceState.FAULTED, 2, rung=6), member(ApplianceState.REQUESTED, 3),
+        member(ApplianceState.LAUNCHING, 4, attempts=1), member(ApplianceState.RETIRING, 5, rung=2),
+        member(ApplianceState.STOPPED, 6, retry_at=ahead(60)), member(ApplianceState.RETIRED, 7, attempts=3),
+    ]  # fmt: skip
+    found = wanted.tried_anew(spec(), spec(template=Template("web", {"*": "image-2"})), members)
+    assert [one.ordinal for one in found] == [2, 4, 6]
+
+
+def test_what_is_tried_anew_forgets_what_failed_and_says_so() -> None:
+    change = wanted.forgotten(FAILED, AUTHOR, NOW)
+    assert change.member == {"rung": 0, "attempts": 0, "retry_at": None}
+    assert change.expect == Expect(ApplianceState.REQUESTED, 1)
+    assert [entry.body["reason"] for entry in change.log] == ["file:shop asks for something else than what failed"]
