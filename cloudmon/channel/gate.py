@@ -143,10 +143,9 @@ class Gate:
         if (caller.key is None) != (head.path == ENROL):
             return Refused(Reason.PURPOSE, signed.key_id)
         instant = now.timestamp()
-        if caller.key is not None:
-            reason = self._outdated(caller.key, instant)
-            if reason is not None:
-                return Refused(reason, signed.key_id)
+        reason = self.outdated(caller, now)
+        if reason is not None:
+            return Refused(reason, signed.key_id)
         return self._dated(caller, instant, monotonic)
 
     def admits(self, caller: Caller, body: bytes, *, monotonic: float) -> Refused | None:
@@ -172,8 +171,12 @@ class Gate:
             secret = keys.secret_of(self._channel_key, signed.key_id)
         return Caller(signed.key_id, secret, signed.nonce, signed.created, signed.digest, key, enrolment_id)
 
-    def _outdated(self, key: keys.Key, instant: float) -> Reason | None:
-        if key.expires_at <= instant:
+    def outdated(self, caller: Caller, now: dt.datetime) -> Reason | None:
+        """Why a caller's key is not good any more, or None; to be asked again of one who waited."""
+        key = caller.key
+        if key is None:
+            return None
+        if key.expires_at <= now.timestamp():
             return Reason.EXPIRED
         agent = self._agents(key.appliance)
         if agent is None:

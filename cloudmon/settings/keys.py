@@ -1,4 +1,4 @@
-"""The key of the action log's chains: found where the settings say, or made once."""
+"""The keys of the action log and of the channel: found where the settings say, or made once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ SHORTEST = 16
 
 
 def log_key_path(settings: Settings) -> Path:
-    """Where the key is, or will be."""
+    """Where the key of the action log's chains is, or will be."""
     return settings.store.log_key_file or settings.monitor.state_dir / "log.key"
+
+
+def channel_key_path(settings: Settings) -> Path:
+    """Where the key that agents' tokens and keys are derived from is, or will be."""
+    named = settings.channel.key_file if settings.channel is not None else None
+    return named or settings.monitor.state_dir / "channel.key"
 
 
 def log_key(settings: Settings) -> bytes:
@@ -24,22 +30,31 @@ def log_key(settings: Settings) -> bytes:
 
     ``SettingsError`` when a named file is missing, when it cannot be read or made, or when it is too short to be a key.
     """
-    path = log_key_path(settings)
+    is_named = settings.store.log_key_file is not None
+    return _key(log_key_path(settings), "the action log", "store.log_key_file", is_named=is_named)
+
+
+def channel_key(settings: Settings) -> bytes:
+    """The key that agents' tokens and keys are derived from; as :func:`log_key`."""
+    is_named = settings.channel is not None and settings.channel.key_file is not None
+    return _key(channel_key_path(settings), "the channel", "channel.key_file", is_named=is_named)
+
+
+def _key(path: Path, what: str, where: str, *, is_named: bool) -> bytes:
     try:
-        if settings.store.log_key_file is None and not path.exists():
+        if not is_named and not path.exists():
             _make(path)
         key = path.read_bytes().rstrip(b"\r\n")
     except OSError as error:
-        where = "store.log_key_file"
         raise SettingsError(
-            f"{path}: the action log's key ({where}) cannot be had: {error.strerror or error}; "
+            f"{path}: {what}'s key ({where}) cannot be had: {error.strerror or error}; "
             "run as the user who may read it, or name another file.",
             file=str(path),
             key=where,
         ) from error
     if len(key) < SHORTEST:
         raise SettingsError(
-            f"{path}: is no key of the action log: {len(key)} bytes, at least {SHORTEST} are needed.", file=str(path)
+            f"{path}: is no key of {what}: {len(key)} bytes, at least {SHORTEST} are needed.", file=str(path)
         )
     return key
 

@@ -11,6 +11,7 @@ from pydantic import SecretStr, ValidationError
 
 from cloudmon.errors import SettingsError
 from cloudmon.settings import options, references, sentences, sources
+from cloudmon.settings.channel import ChannelSettings
 from cloudmon.settings.groups import CloudSettings, StoreSettings
 from cloudmon.settings.root import Settings
 from cloudmon.settings.sentences import Source
@@ -105,9 +106,21 @@ def _anchored(
             update["log_key_file"] = _whole(folder / found.log_key_file)
         return found.model_copy(update=update)
 
+    def channel() -> ChannelSettings | None:
+        found = settings.channel
+        if found is None or found.key_file is None:
+            return found
+        return found.model_copy(update={"key_file": _whole(folder / found.key_file)})
+
     monitor = settings.monitor.model_copy(update={"state_dir": _whole(folder / settings.monitor.state_dir)})
     return settings.model_copy(
-        update={"store": store(), "monitor": monitor, "clouds": dict(clouds()), "templates": dict(templates())}
+        update={
+            "store": store(),
+            "monitor": monitor,
+            "clouds": dict(clouds()),
+            "templates": dict(templates()),
+            "channel": channel(),
+        }
     )
 
 

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from cloudmon.errors import SettingsError
 from cloudmon.model.sets import SetSpec
+from cloudmon.settings.channel import ChannelSettings
 from cloudmon.settings.groups import BreakerSettings, CloudSettings, MonitorSettings, StoreSettings, SweepSettings
 from cloudmon.settings.values import Name
 from cloudmon.settings.wanted import SetSettings, TemplateSettings
@@ -29,6 +30,8 @@ class Settings(BaseSettings):
     sets: dict[Name, SetSettings] = Field(default_factory=dict)
     breakers: BreakerSettings = BreakerSettings()
     sweep: SweepSettings = SweepSettings()
+    channel: ChannelSettings | None = None
+    """Where agents inside the appliances reach the monitor. None: nowhere."""
 
     def specs(self) -> tuple[SetSpec, ...]:
         """What is wanted, as the model says it, by name of the set. The same file gives equal values each time."""

@@ -9,16 +9,16 @@ from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
-from cloudmon.settings.keys import log_key_path
+from cloudmon.settings.keys import channel_key_path, log_key_path
 from cloudmon.settings.root import Settings
 
 _NAME = re.compile(r"secret|password|passphrase|token|credential", re.IGNORECASE)
 
 
 def secrets_of(settings: Settings) -> frozenset[str]:
-    """Passwords, keys and tokens of the store, the clouds and the action log, in each form in which a library may show
-    them."""
-    return frozenset(secret for secret in (*_inside(settings), *_of_store(settings), *_log_key(settings)) if secret)
+    """Passwords, keys and tokens of the store, the clouds, the action log and the channel, in each form in which a
+    library may show them."""
+    return frozenset(secret for secret in (*_inside(settings), *_of_store(settings), *_keys(settings)) if secret)
 
 
 def _inside(value: object, name: str = "") -> Iterator[str]:
@@ -43,9 +43,10 @@ def _of_store(settings: Settings) -> Iterator[str]:
         yield from _forms(urlsplit(settings.store.url_with_password).password or "")
 
 
-def _log_key(settings: Settings) -> Iterator[str]:
-    with contextlib.suppress(OSError):  # there is none yet, or whoever needs it says that it cannot be read
-        yield log_key_path(settings).read_bytes().strip().decode("utf-8", "replace")
+def _keys(settings: Settings) -> Iterator[str]:
+    for path in (log_key_path(settings), channel_key_path(settings)):
+        with contextlib.suppress(OSError):  # there is none yet, or whoever needs it says that it cannot be read
+            yield path.read_bytes().strip().decode("utf-8", "replace")
 
 
 def _forms(secret: str) -> Iterator[str]:
