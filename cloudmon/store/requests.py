@@ -30,6 +30,10 @@ _ROW = sa.select(*(requests.c[name] for name in _FIELDS))
 _OPEN = sa.text("requests.state IN ('pending', 'accepted')")
 
 
+# Two that are added at the same moment may get the same number: then neither was first, and their instants decide.
+_NEXT = sa.select(sa.func.coalesce(sa.func.max(requests.c.seq), 0) + 1).scalar_subquery()
+
+
 class _NotMoved(Exception):  # no error: it only takes the transaction back
     """Takes the transaction back."""
 
@@ -54,19 +58,19 @@ class Requests:
         """Write a request; the same id again changes nothing."""
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         values = {name: getattr(request, name) for name in _FIELDS}
-        statement: Any = insert(requests).on_conflict_do_nothing(index_elements=["id"])
+        statement: Any = insert(requests).values(**values, seq=_NEXT).on_conflict_do_nothing(index_elements=["id"])
 
         def work(connection: Connection) -> None:
-            connection.execute(statement, [values])
+            connection.execute(statement)
 
         self._database.write(work)
 
     def pending(self, scope: Scope) -> list[Request]:
-        """Those nobody has looked at yet, oldest first."""
+        """Those nobody has looked at yet, in the order in which they were added."""
         return self._where(scope, _OPEN, requests.c.state == RequestState.PENDING)
 
     def open(self, scope: Scope) -> list[Request]:
-        """Those pending or accepted, oldest first."""
+        """Those pending or accepted, in the order in which they were added."""
         return self._where(scope, _OPEN)
 
     def get(self, scope: Scope, request_id: str) -> Request | None:
@@ -75,7 +79,7 @@ class Requests:
         return found[0] if found else None
 
     def recent(self, scope: Scope, since: dt.datetime) -> list[Request]:
-        """All made at ``since`` or later, oldest first."""
+        """All made at ``since`` or later, in the order in which they were added."""
         return self._where(scope, requests.c.created_at >= since)
 
     def move(  # noqa: PLR0913  # a move with all that belongs to it
@@ -124,5 +128,5 @@ class Requests:
 
     def _where(self, scope: Scope, *conditions: Any) -> list[Request]:
         statement = _ROW.where(*conditions, *covered(scope, requests.c.tenant))
-        statement = statement.order_by(requests.c.created_at, requests.c.id)
+        statement = statement.order_by(requests.c.seq, requests.c.created_at, requests.c.id)
         return self._database.read(lambda connection: [Request(*row) for row in connection.execute(statement)])

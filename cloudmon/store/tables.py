@@ -271,7 +271,10 @@ class RequestRow(Row, table=True):
     """What people and programs asked a running service for, and what came of it."""
 
     __tablename__ = "requests"
-    __table_args__ = (index("ix_requests_open", "state", where="state IN ('pending', 'accepted')"),)
+    __table_args__ = (
+        index("ix_requests_open", "state", where="state IN ('pending', 'accepted')"),
+        index("ix_requests_seq", "seq"),
+    )
     id: str = text(key=True)
     verb: RequestVerb = word("verb", RequestVerb)
     tenant: str = text()
@@ -283,6 +286,7 @@ class RequestRow(Row, table=True):
     state: RequestState = word("state", RequestState)
     outcome: str = text()
     ended_at: dt.datetime | None = instant(null=True)
+    seq: int = whole()
 
 
 class ControlRow(Row, table=True):

@@ -228,6 +228,17 @@ class SetLaws(StoreWords):
         assert requests.get(EVERYONE, request.id) == ended
         assert requests.open(EVERYONE) == []
 
+    def test_requests_are_read_in_the_order_in_which_they_were_added(self) -> None:
+        """Though many are made at one instant, and the clock of whoever makes one may be behind."""
+        made = [self.request(created_at=later(-number // 3)) for number in range(12)]
+        for request in made:
+            self._store.requests.add(request)
+        self._store.requests.add(made[0])
+        assert self._store.requests.pending(EVERYONE) == made
+        assert self._store.requests.open(EVERYONE) == made
+        assert self._store.requests.recent(EVERYONE, later(-100)) == made
+        assert self._store.requests.recent(EVERYONE, later(0)) == made[:1]
+
     def test_a_request_moves_with_its_changes_and_its_log_or_not_at_all(self) -> None:
         aset = self.put()
         request = self.request()
