@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio.sslproto
+import contextlib
+import resource
 import socket
+import ssl
 import threading
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 
@@ -13,11 +17,26 @@ from cloudmon.errors import SettingsError
 START_S = 10.0
 """How long the server's thread may take to begin, in seconds."""
 
+IDLE_S = 75
+"""How long a connection may be idle between two requests, in seconds. An agent reports every 30 s by default, and a
+handshake costs more than a report."""
+
+TLS_BUFFER = 16 << 10
+"""Bytes that each TLS connection keeps for reading: one record. The library's own 256 KiB would come to 2.5 GB for ten
+thousand connections that wait."""
+
 
 class Server:
     """A running server; made by :func:`serve`."""
 
-    def __init__(self, app: Any, listening: socket.socket) -> None:
+    def __init__(
+        self,
+        app: Any,
+        listening: socket.socket,
+        *,
+        tls: ssl.SSLContext | None = None,
+        http: Literal["h11", "httptools"] = "h11",
+    ) -> None:
         self._listening = listening
         self.address: str = listening.getsockname()[0]
         self.port: int = listening.getsockname()[1]
@@ -25,14 +44,16 @@ class Server:
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http="h11",
+                http=http,
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                timeout_keep_alive=IDLE_S,
                 timeout_graceful_shutdown=1,
+                ssl_context_factory=None if tls is None else lambda _config, _default: tls,
             )
         )
         self._thread = threading.Thread(target=self._run, name="api", daemon=True)
@@ -71,14 +92,39 @@ def serve(app: Any, address: str, port: int) -> Server:
 
     Returns once requests are answered. SettingsError when the address cannot be had.
     """
+    listening = _listening(
+        address,
+        port,
+        "monitor.health_port",
+        "Health cannot be served",
+        "Give another monitor.health_port, or 0 for none.",
+    )
+    return Server(app, listening)
+
+
+def serve_channel(app: Any, address: str, port: int, tls: ssl.SSLContext | None) -> Server:
+    """As :func:`serve`, for the appliance channel: with TLS when there is a context for it, by the faster parser, for
+    as many connections as this process may have."""
+    listening = _listening(address, port, "channel.port", "The channel cannot be served", "Give another channel.port.")
+    _allow_connections()
+    if tls is not None:
+        asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER
+    return Server(app, listening, tls=tls, http="httptools")
+
+
+def _listening(address: str, port: int, key: str, what: str, way_out: str) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        listening = socket.create_server((address, port), family=family)
+        return socket.create_server((address, port), family=family, backlog=2048)
     except OSError as error:
         raise SettingsError(
-            f"Health cannot be served at {address}:{port}: {error.strerror or error}. Give another "
-            "monitor.health_port, or 0 for none.",
-            key="monitor.health_port",
-            value=str(port),
+            f"{what} at {address}:{port}: {error.strerror or error}. {way_out}", key=key, value=str(port)
         ) from error
-    return Server(app, listening)
+
+
+def _allow_connections() -> None:
+    """Each agent that waits is an open file, and the usual limit is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or soft < hard):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard))

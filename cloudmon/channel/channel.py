@@ -157,7 +157,7 @@ class Channel:
             return self._later(found.caller, found.retry_after_s)
         content = await body(self._most_bytes(head.path))
         if isinstance(content, Reason):
-            return self._refused(head, content, found.key_id)
+            return self._unread(head, found, content)
         refused = self._gate.admits(found, content, monotonic=self._clock.monotonic())
         if refused is not None:
             return self._refused(head, refused.reason, found.key_id)
@@ -264,10 +264,15 @@ class Channel:
             return replies.public(self._built, replies.BYTES)
         return replies.refused(404)
 
+    def _unread(self, head: Head, caller: Caller, reason: Reason) -> Reply:
+        """The reply to one whose head is right and whose body is not to be had."""
+        if reason is not Reason.OVERSIZE:
+            return self._refused(head, reason, caller.key_id)
+        self.complaints.add(reason, key_id=caller.key_id, peer=head.peer)
+        return replies.signed(caller, 413, None, now=self._unix())
+
     def _refused(self, head: Head, reason: Reason, key_id: str = "") -> Reply:
         self.complaints.add(reason, key_id=key_id, peer=head.peer)
-        if reason is Reason.OVERSIZE:
-            return replies.refused(413)
         return replies.refused(404 if reason is Reason.PATH else 401)
 
     def _later(self, caller: Caller, retry_after_s: int) -> Reply:
