@@ -252,7 +252,7 @@ def _asked(case: Case, request: Request) -> Decision:
         return Waiting(case.subject, f"cloud {member.cloud} is not seen", None)
     why = f"asked by {request.author}: {request.reason}"
     if request.verb is RequestVerb.REBOOT:
-        return _step(case, Verb.REBOOT, Origin.REQUEST, why, request_id=request.id)
+        return step(case, Verb.REBOOT, Origin.REQUEST, why, request_id=request.id)
     if request.verb is RequestVerb.REPLACE:
         if case.control(ControlKind.PROTECT):
             return Waiting(case.subject, "is protected and is not replaced", None)
@@ -271,11 +271,11 @@ def _power_down(case: Case, origin: Origin, why: str) -> Decision:
     if member.attempts >= case.aset.spec.healing.max_attempts:
         return _stuck(case, f"{member.attempts} tries to have it {member.wanted} failed", again=True)
     if member.wanted is Power.SUSPENDED and "suspend_node" in _verbs(case):
-        return _step(case, Verb.SUSPEND, origin, why)
+        return step(case, Verb.SUSPEND, origin, why)
     if member.wanted is Power.SUSPENDED:
         # The fallback is part of the record: asked to suspend, stopped instead.
-        return _step(case, Verb.STOP, origin, why + "; this cloud cannot suspend, so it is stopped", fallback="suspend")
-    return _step(case, Verb.STOP, origin, why)
+        return step(case, Verb.STOP, origin, why + "; this cloud cannot suspend, so it is stopped", fallback="suspend")
+    return step(case, Verb.STOP, origin, why)
 
 
 def _power_up(case: Case) -> Decision:
@@ -288,7 +288,7 @@ def _power_up(case: Case) -> Decision:
     if hopeless and case.node is not None and member.rung < healing.max_attempts:
         return end(case, ApplianceState.REQUESTED, "does not start again", Origin.OBSERVATION, ActionClass.DESTRUCTIVE)
     verb = Verb.RESUME if member.state is ApplianceState.SUSPENDED else Verb.START
-    return _step(case, verb, Origin.WANTED, f"is wanted running and was found {member.state}")
+    return step(case, verb, Origin.WANTED, f"is wanted running and was found {member.state}")
 
 
 # --- healing ----------------------------------------------------------------------------------------------------
@@ -311,9 +311,9 @@ def _heal(case: Case) -> Decision:
     rung = able[min(member.rung, len(able) - 1)]
     why = f"faulted since {member.since.isoformat(timespec='seconds')}: rung {member.rung + 1}, {rung}"
     if rung == "reboot":
-        return _step(case, Verb.REBOOT, Origin.OBSERVATION, why, climbs=True)
+        return step(case, Verb.REBOOT, Origin.OBSERVATION, why, climbs=True)
     if rung == "stop-start":
-        return _step(case, Verb.STOP, Origin.OBSERVATION, why, climbs=True)
+        return step(case, Verb.STOP, Origin.OBSERVATION, why, climbs=True)
     if case.control(ControlKind.PROTECT):
         return Waiting(case.subject, "is protected and is not replaced", None)
     # Neither shown nor denied by its cloud: that it failed once is no proof of anything now.
@@ -335,7 +335,7 @@ def _verbs(case: Case) -> frozenset[str]:
     return case.view.verbs if case.view is not None else frozenset()
 
 
-def _step(  # noqa: PLR0913  # one thing each, named by the caller
+def step(  # noqa: PLR0913  # one thing each, named by the caller
     case: Case,
     verb: Verb,
     origin: Origin,

@@ -1,0 +1,173 @@
+"""What rules want done for one appliance: the ladder of the worst symptom, a rung at a time.
+
+It comes after everything that ``decide`` finds due for the node itself: what is found inside an appliance is treated
+while its node is there and well.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from cloudmon.model.actions import GUEST_VERBS, ActionClass, Intent, Origin, Verb
+from cloudmon.model.appliances import ApplianceState, Power
+from cloudmon.model.changes import Change
+from cloudmon.model.commands import TERMS
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.policies import Remedy, RuleState, Symptom
+from cloudmon.model.sets import ControlKind
+from cloudmon.reconcile import case as cases
+from cloudmon.reconcile import decide
+from cloudmon.reconcile.case import Case
+from cloudmon.reconcile.decide import Decision
+from cloudmon.reconcile.plan import Step, Waiting
+
+SEVERITIES = ("critical", "warning", "info")
+"""Worst first."""
+
+POWER: Mapping[str, Power] = {"stop": Power.STOPPED, "suspend": Power.SUSPENDED}
+"""Remedies that change what the appliance is wanted to be: done by the node's own ladder, and kept so."""
+
+FETCH_S = 120.0
+"""Seconds that an agent is given to fetch a command: a few intervals of its report, or a long poll that was cut."""
+
+
+def treat(case: Case, symptoms: Sequence[Symptom], commands: Sequence[Intent], *, heard: bool) -> Decision:
+    """What is due because of what was found in the appliance.
+
+    Arguments:
+        case: the appliance; ``decide`` found nothing due for it.
+        symptoms: the rules that fire for it now.
+        commands: actions inside it that have not come to their end.
+        heard: whether an agent of its present incarnation takes commands.
+    """
+    member, now = case.member, case.now
+    if not symptoms or member.state is not ApplianceState.RUNNING or member.wanted is not Power.RUNNING:
+        return None
+    if case.intent is not None or case.aset.retiring_since is not None:
+        return None
+    # Something was done to its node just now, which has time to show itself.
+    if member.retry_at is not None and now < member.retry_at:
+        return None
+    # People come first: what they have laid on it, and what they have just asked for.
+    for kind in (ControlKind.PAUSE, ControlKind.MAINTENANCE):
+        control = case.aset.control(kind, member.ordinal, now)
+        if control is not None:
+            return Waiting(case.subject, f"{symptoms[0].message}; held by {kind} of {control.owner}", control.until)
+    if commands:
+        return Waiting(case.subject, f"{commands[0].verb} is on its way inside it", commands[0].deadline)
+    waiting: Decision = None
+    for symptom in sorted(symptoms, key=lambda one: (SEVERITIES.index(one.rule.severity), one.key)):
+        found = _rung(case, symptom, heard=heard)
+        # A ladder that waits does not keep a milder symptom from its own.
+        if found is not None and not isinstance(found, Waiting):
+            return found
+        waiting = waiting or found
+    return waiting
+
+
+def _rung(case: Case, symptom: Symptom, *, heard: bool) -> Decision:
+    rule, state = symptom.rule, symptom.state
+    if not rule.then:
+        return None
+    if state.retry_at is not None and case.now < state.retry_at:
+        return Waiting(case.subject, f"{symptom.message}: what was done has time to show itself", state.retry_at)
+    if state.rung >= rule.max_attempts:
+        return _stuck(case, symptom, f"{state.rung} actions did not end it")
+    able = [remedy for remedy in rule.then if _able(case, remedy, heard=heard)]
+    if not able:
+        return _stuck(case, symptom, "nothing on its ladder can be done for it")
+    # What cannot be done here is no rung here; the last one is tried again until the limit.
+    remedy = able[min(state.rung, len(able) - 1)]
+    why = f"{symptom.key}: {symptom.message}; rung {state.rung + 1}, {remedy.verb}"
+    if remedy.verb == "replace" and case.control(ControlKind.PROTECT):
+        return Waiting(case.subject, f"{symptom.message}; it is protected and is not replaced", None)
+    if remedy.verb == "replace":
+        ended = decide.end(case, ApplianceState.REQUESTED, why, Origin.OBSERVATION, ActionClass.DESTRUCTIVE)
+        return _climbing(ended, case, symptom)
+    if remedy.verb in POWER:
+        return _climbing(_wants(case, POWER[remedy.verb], why), case, symptom)
+    verb = Verb(remedy.verb)
+    if verb in GUEST_VERBS:
+        return _climbing(command(case, verb, _arguments(remedy, symptom), Origin.OBSERVATION, why), case, symptom)
+    return _climbing(decide.step(case, verb, Origin.OBSERVATION, why), case, symptom)
+
+
+def command(  # one thing each, named by the caller
+    case: Case, verb: Verb, arguments: Mapping[str, str], origin: Origin, why: str, request_id: str = ""
+) -> Step:
+    """An action inside the appliance, for its agent to fetch."""
+    intent = cases.new_intent(case, verb, origin=origin, reason=why, request_id=request_id)
+    intent = replace(intent, arguments=dict(arguments), deadline=case.later(TERMS[verb].timeout_s + FETCH_S))
+    return Step(
+        intent,
+        Change(
+            tenant=case.member.tenant,
+            appliance=case.member.id,
+            expect=cases.expect(case.member),
+            opens_intent=intent,
+            log=(cases.recorded(case, intent),),
+        ),
+    )
+
+
+def _able(case: Case, remedy: Remedy, *, heard: bool) -> bool:
+    if remedy.verb in ("replace", *POWER):
+        return True
+    verb = Verb(remedy.verb)
+    if verb in GUEST_VERBS:
+        return heard
+    return case.view is not None and f"{verb}_node" in case.view.verbs
+
+
+def _arguments(remedy: Remedy, symptom: Symptom) -> dict[str, str]:
+    found = {name: value.replace("{item}", symptom.item) for name, value in remedy.arguments.items()}
+    # A rule that stands for each application means that application.
+    if remedy.verb.startswith("app_") and symptom.item:
+        found.setdefault("application", symptom.item)
+    return found
+
+
+def _wants(case: Case, power: Power, why: str) -> Change:
+    member = case.member
+    return Change(
+        tenant=member.tenant,
+        appliance=member.id,
+        expect=cases.expect(member),
+        member={"wanted": power, "attempts": 0, "retry_at": None},
+        log=(cases.log(case, "appliance.wanted", f"{member.ordinal}", wanted=power.value, reason=why),),
+    )
+
+
+def _climbing(decision: Decision, case: Case, symptom: Symptom) -> Decision:
+    """The decision, with the rung that it takes remembered in the same write."""
+    if not isinstance(decision, Step | Change):
+        return decision
+    state, rule = symptom.state, symptom.rule
+    pause = dt.timedelta(seconds=rule.backoff_s * 2 ** min(state.rung, 10))
+    change = decision.change if isinstance(decision, Step) else decision
+    climbed: RuleState = replace(
+        state,
+        rung=state.rung + 1,
+        retry_at=case.now + pause,
+        intent_id=change.opens_intent.id if change.opens_intent is not None else state.intent_id,
+    )
+    change = replace(change, rules=(*change.rules, climbed))
+    return replace(decision, change=change) if isinstance(decision, Step) else change
+
+
+def _stuck(case: Case, symptom: Symptom, why: str) -> Decision:
+    """Nothing more is tried; an open incident says so until the condition ends or somebody acts."""
+    subject = f"{case.subject}:{symptom.key}"
+    if (FindingKind.INCIDENT, subject) in case.findings:
+        return Waiting(case.subject, f"an incident is open: {symptom.message}", None)
+    message = f"{case.aset.name}/{case.member.ordinal}: {symptom.message}; {why}"
+    evidence = {"incarnation": case.member.incarnation, "rule": symptom.key, "intent": symptom.state.intent_id}
+    finding = Finding(FindingKind.INCIDENT, subject, case.member.tenant, "critical", message, evidence, case.now)
+    return Change(
+        tenant=case.member.tenant,
+        appliance=case.member.id,
+        findings=(finding,),
+        log=(cases.log(case, "incident.opened", f"{case.member.ordinal}", message=message),),
+    )

@@ -1,0 +1,187 @@
+"""What rules want done: the worst symptom's ladder, a rung at a time, behind everything that people said."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pictures import ago, ahead, aset, case, control, intent, member, node
+
+from cloudmon.model.actions import ActionClass, IntentState, Origin, Verb
+from cloudmon.model.appliances import ApplianceState, Power
+from cloudmon.model.changes import Change
+from cloudmon.model.commands import TERMS
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.policies import Remedy, Rule, RuleState, Symptom
+from cloudmon.model.sets import ControlKind
+from cloudmon.reconcile import remedies
+from cloudmon.reconcile.decide import Decision
+from cloudmon.reconcile.plan import Step, Waiting
+
+LADDER = (Remedy("app_restart"), Remedy("reboot"), Remedy("replace"))
+
+
+def symptom(  # one thing each
+    *then: Remedy, rung: int = 0, retry_at: dt.datetime | None = None, severity: str = "warning", name: str = "down",
+    item: str = "web", most: int = 5,
+) -> Symptom:  # fmt: skip
+    rule = Rule(name, "true", then=then, severity=severity, backoff_s=60, max_attempts=most)
+    key = f"built-in/{name}/{item}"
+    state = RuleState(member().id, "default", key, ago(30), rung=rung, retry_at=retry_at)
+    return Symptom(key, rule, item, f"{item} is down", state)
+
+
+def treated(*symptoms: Symptom, of: Any = None, heard: bool = True, commands: Any = (), **other: Any) -> Decision:
+    return remedies.treat(case(of or member(), node(), **other), symptoms, commands, heard=heard)
+
+
+def step(decision: Decision) -> Step:
+    assert isinstance(decision, Step), decision
+    return decision
+
+
+def climbed(decision: Decision) -> RuleState:
+    change = decision.change if isinstance(decision, Step) else decision
+    assert isinstance(change, Change)
+    (state,) = change.rules
+    assert isinstance(state, RuleState)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("rung", "verb"),
+    [(0, Verb.APP_RESTART), (1, Verb.REBOOT), (2, Verb.TERMINATE), (3, Verb.TERMINATE)],
+    ids=["first", "second", "third", "the last again"],
+)
+def test_each_try_takes_the_next_rung(rung: int, verb: Verb) -> None:
+    """The last rung is tried again until the limit."""
+    assert step(treated(symptom(*LADDER, rung=rung))).intent.verb is verb
+
+
+def test_a_rung_is_remembered_with_the_action_that_it_takes() -> None:
+    """In one write: a crash cannot fall between the two."""
+    decision = treated(symptom(*LADDER, rung=1))
+    state = climbed(decision)
+    assert state.rung == 2
+    assert state.intent_id == step(decision).intent.id
+    assert state.retry_at == ahead(120)
+
+
+def test_a_command_says_what_it_is_for_and_how_long_it_may_take() -> None:
+    """A rule that stands for each application means that application."""
+    found = step(treated(symptom(*LADDER))).intent
+    assert found.arguments == {"application": "web"}
+    assert found.origin is Origin.OBSERVATION
+    assert found.action_class is ActionClass.DISRUPTIVE
+    assert found.deadline == ahead(TERMS[Verb.APP_RESTART].timeout_s + remedies.FETCH_S)
+
+
+def test_arguments_name_what_the_rule_found() -> None:
+    """Only the item is replaced, and an argument that is given wins."""
+    asked = Remedy("process_end", {"pid": "17", "name": "{item}"})
+    assert step(treated(symptom(asked, item="miner"))).intent.arguments == {"pid": "17", "name": "miner"}
+    other = Remedy("app_stop", {"application": "shop"})
+    assert step(treated(symptom(other))).intent.arguments == {"application": "shop"}
+
+
+def test_the_worst_symptom_is_treated_first() -> None:
+    """One action an appliance a tick."""
+    mild = symptom(Remedy("app_restart"), severity="info", name="a")
+    bad = symptom(Remedy("app_stop"), severity="critical", name="z")
+    assert step(treated(mild, bad)).intent.verb is Verb.APP_STOP
+
+
+def test_a_ladder_that_waits_does_not_keep_a_milder_symptom_from_its_own() -> None:
+    """Patience with the one is no neglect of the other."""
+    waiting = symptom(Remedy("app_stop"), severity="critical", retry_at=ahead(60))
+    assert step(treated(waiting, symptom(Remedy("app_restart"), severity="info"))).intent.verb is Verb.APP_RESTART
+
+
+def test_what_was_done_has_time_to_show_itself() -> None:
+    """Backed off: nothing before the instant, something at it."""
+    found = treated(symptom(*LADDER, rung=1, retry_at=ahead(1)))
+    assert isinstance(found, Waiting)
+    assert found.until == ahead(1)
+    assert step(treated(symptom(*LADDER, rung=1, retry_at=ago(0)))).intent.verb is Verb.REBOOT
+
+
+def test_without_an_agent_what_it_would_do_is_no_rung() -> None:
+    """The next one that can be done is taken."""
+    assert step(treated(symptom(*LADDER), heard=False)).intent.verb is Verb.REBOOT
+
+
+def test_a_ladder_that_ends_opens_one_incident_and_then_waits() -> None:
+    """Every repetition is limited."""
+    spent = symptom(*LADDER, rung=5)
+    change = treated(spent)
+    assert isinstance(change, Change)
+    (found,) = change.findings
+    assert isinstance(found, Finding)
+    assert found.kind is FindingKind.INCIDENT
+    assert found.subject.endswith(":built-in/down/web")
+    again = treated(spent, findings={(found.kind, found.subject): found})
+    assert isinstance(again, Waiting)
+
+
+def test_nothing_that_can_be_done_is_an_incident_at_once() -> None:
+    """Silence would be taken for patience."""
+    change = treated(symptom(Remedy("app_restart")), heard=False)
+    assert isinstance(change, Change)
+    assert "nothing on its ladder" in change.findings[0].message  # type: ignore[union-attr]
+
+
+def test_a_rule_without_a_ladder_only_shows() -> None:
+    """Its finding is open; nothing is done and nothing is waited for."""
+    assert treated(symptom()) is None
+
+
+@pytest.mark.parametrize("kind", [ControlKind.PAUSE, ControlKind.MAINTENANCE], ids=["paused", "in maintenance"])
+def test_people_come_first(kind: ControlKind) -> None:
+    """What they laid on an appliance holds its ladders, and says whose it is."""
+    found = treated(symptom(*LADDER), aset=aset(controls=(control(kind),)))
+    assert isinstance(found, Waiting)
+    assert control(kind).owner in found.reason
+
+
+def test_a_protected_appliance_is_not_replaced() -> None:
+    """The rungs below stay."""
+    protected = aset(controls=(control(ControlKind.PROTECT),))
+    assert isinstance(treated(symptom(*LADDER, rung=2), aset=protected), Waiting)
+    assert step(treated(symptom(*LADDER, rung=1), aset=protected)).intent.verb is Verb.REBOOT
+
+
+def test_one_action_at_a_time() -> None:
+    """Neither beside an order to its node nor beside a command."""
+    assert treated(symptom(*LADDER), intent=intent(Verb.REBOOT, IntentState.PERFORMED)) is None
+    command = replace(intent(Verb.APP_RESTART, IntentState.RECORDED))
+    assert isinstance(treated(symptom(*LADDER), commands=(command,)), Waiting)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        member(state=ApplianceState.STOPPED),
+        member(state=ApplianceState.FAULTED),
+        member(wanted=Power.STOPPED),
+        member(retry_at=ahead(5)),
+    ],
+    ids=["stopped", "faulted", "wanted off", "just rebooted"],
+)
+def test_an_appliance_whose_node_is_not_well_is_not_treated(of: Any) -> None:
+    """The node's own ladder comes first."""
+    assert treated(symptom(*LADDER), of=of) is None
+
+
+def test_stopping_by_rule_is_kept() -> None:
+    """The appliance is wanted stopped from now on: the node's ladder would start it again otherwise."""
+    change = treated(symptom(Remedy("stop")))
+    assert isinstance(change, Change)
+    assert change.member["wanted"] is Power.STOPPED
+    assert climbed(change).rung == 1
+
+
+def test_nothing_is_due_without_symptoms() -> None:
+    """And nothing is waited for."""
+    assert treated() is None
