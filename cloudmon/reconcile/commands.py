@@ -1,4 +1,4 @@
-"""Actions inside appliances that have not come to their end: which are over because nobody answers any more.
+"""Actions inside appliances: how one is opened, and which are over because nobody answers any more.
 
 Results end them where they arrive, with the report that brings them; here end those for which none will come.
 """
@@ -7,16 +7,42 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from cloudmon.model.actions import OPEN_INTENTS, Intent, IntentState, LogEntry
+from cloudmon.model.actions import OPEN_INTENTS, Intent, IntentState, LogEntry, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Member
 from cloudmon.model.changes import Change, IntentUpdate
+from cloudmon.model.commands import TERMS
 from cloudmon.model.identity import ApplianceId
+from cloudmon.reconcile import case as cases
+from cloudmon.reconcile.case import Case
+from cloudmon.reconcile.plan import Step
+
+FETCH_S = 120.0
+"""Seconds that an agent is given to fetch a command: a few intervals of its report, or a long poll that was cut."""
 
 ANSWER_S = 60.0
 """Seconds after its deadline in which the result of a command may still come in."""
 
 _NODELESS = frozenset({ApplianceState.REQUESTED, ApplianceState.RETIRING, ApplianceState.RETIRED})
+
+
+def opened(  # one thing each, named by the caller
+    case: Case, verb: Verb, arguments: Mapping[str, str], origin: Origin, why: str, request_id: str = ""
+) -> Step:
+    """An action inside the appliance, for its agent to fetch."""
+    intent = cases.new_intent(case, verb, origin=origin, reason=why, request_id=request_id)
+    intent = replace(intent, arguments=dict(arguments), deadline=case.later(TERMS[verb].timeout_s + FETCH_S))
+    return Step(
+        intent,
+        Change(
+            tenant=case.member.tenant,
+            appliance=case.member.id,
+            expect=cases.expect(case.member),
+            opens_intent=intent,
+            log=(cases.recorded(case, intent),),
+        ),
+    )
 
 
 def review(commands: Iterable[Intent], members: Mapping[ApplianceId, Member], now: dt.datetime) -> Iterator[Change]:

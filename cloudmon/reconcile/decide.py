@@ -13,7 +13,7 @@ from cloudmon.model.findings import FindingKind
 from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.sets import ControlKind
 from cloudmon.reconcile import case as cases
-from cloudmon.reconcile import launch, setbacks
+from cloudmon.reconcile import commands, launch, requests, setbacks
 from cloudmon.reconcile.case import STOPPED_STATES, Case
 from cloudmon.reconcile.launch import Market
 from cloudmon.reconcile.picture import Condition
@@ -247,10 +247,14 @@ def _pursue(case: Case, market: Market) -> Decision:
 def _asked(case: Case, request: Request) -> Decision:
     member = case.member
     if not member.node_id:
-        return Waiting(case.subject, f"has no node to {request.verb}", None)
+        return Waiting(case.subject, f"has no node to {requests.asked_for(request)}", None)
+    # Its agent is told, and not its cloud.
+    if request.verb is RequestVerb.COMMAND:
+        verb, told = Verb(requests.asked_for(request)), requests.command_arguments(request)
+        return commands.opened(case, verb, told, Origin.REQUEST, _why(request), request.id)
     if case.view is None or not case.view.healthy:
         return Waiting(case.subject, f"cloud {member.cloud} is not seen", None)
-    why = f"asked by {request.author}: {request.reason}"
+    why = _why(request)
     if request.verb is RequestVerb.REBOOT:
         return step(case, Verb.REBOOT, Origin.REQUEST, why, request_id=request.id)
     if request.verb is RequestVerb.REPLACE:
@@ -258,6 +262,10 @@ def _asked(case: Case, request: Request) -> Decision:
             return Waiting(case.subject, "is protected and is not replaced", None)
         return end(case, ApplianceState.REQUESTED, why, Origin.REQUEST, ActionClass.DESTRUCTIVE, request.id)
     return None
+
+
+def _why(request: Request) -> str:
+    return f"asked by {request.author}: {request.reason}"
 
 
 # --- power ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cloudmon.model.actions import Intent
@@ -14,6 +14,7 @@ from cloudmon.model.findings import Finding
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node, NodeState
 from cloudmon.model.offers import Offer
+from cloudmon.model.policies import Symptom
 from cloudmon.model.requests import Request
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.reconcile.limits import Confirmations, Limits
@@ -103,6 +104,16 @@ class CloudView:
 
 
 @dataclass(frozen=True, slots=True)
+class Inside:
+    """What was found inside appliances: nothing, unless somebody looked."""
+
+    symptoms: Mapping[ApplianceId, Sequence[Symptom]] = field(default_factory=dict)
+    """The rules that fire now, by appliance."""
+    heard: Container[ApplianceId] = frozenset()
+    """Appliances of which an agent of the present incarnation takes commands."""
+
+
+@dataclass(frozen=True, slots=True)
 class Estate:
     """Everything the store knows that a decision needs."""
 
@@ -113,7 +124,7 @@ class Estate:
     incarnations: Sequence[Incarnation]
     """Those that are opening or ending."""
     intents: Sequence[Intent]
-    """Recorded or performed."""
+    """Recorded or performed, on nodes."""
     recent: Sequence[Intent]
     """Those that can hurt, and launches that failed, within the longest window that anything looks back."""
     timers: Sequence[Timer]
@@ -124,6 +135,9 @@ class Estate:
     offers: Sequence[Offer] = ()
     known: Mapping[str, Incarnation] = field(default_factory=dict)
     """By token: incarnations of nodes that neither members nor open incarnations explain."""
+    commands: Sequence[Intent] = ()
+    """Recorded or performed, inside appliances."""
+    inside: Inside = field(default_factory=Inside)
 
 
 @dataclass(frozen=True, slots=True)

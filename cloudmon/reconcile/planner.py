@@ -16,11 +16,12 @@ from cloudmon.model.nodes import Node, NodeState
 from cloudmon.model.offers import Choice, Offer
 from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.sets import ApplianceSet
-from cloudmon.reconcile import breakers, decide, endings, leases, requests, settle, sweep
+from cloudmon.reconcile import breakers, commands, decide, endings, leases, remedies, requests, settle, sweep
 from cloudmon.reconcile.case import Case
+from cloudmon.reconcile.decide import Decision
 from cloudmon.reconcile.endings import Ending
 from cloudmon.reconcile.launch import Market
-from cloudmon.reconcile.picture import CONDITION_OF, CloudView, Condition, Estate, Moment, by_appliance
+from cloudmon.reconcile.picture import CONDITION_OF, CloudView, Condition, Estate, Inside, Moment, by_appliance
 from cloudmon.reconcile.plan import Plan, Step, Waiting
 from cloudmon.reconcile.sweep import Stray
 
@@ -37,6 +38,7 @@ class Index:
     timers: dict[tuple[str, int], dict[TimerKind, dt.datetime]] = field(default_factory=lambda: defaultdict(dict))
     findings: dict[tuple[FindingKind, str], Finding] = field(default_factory=dict)
     turns: dict[tuple[str, int], Request] = field(default_factory=dict)
+    commands: dict[ApplianceId, list[Intent]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
     market = Market(estate.estate, rankings, known, recent=estate.recent)
     turn = _Round(estate, views, index, moment, found, [])
     _members(turn, market)
+    known_members = {member.id: member for member in estate.members} if estate.commands else {}
+    found.changes.extend(commands.review(estate.commands, known_members, moment.now))
     _endings(turn)
     named = {stray.subject: stray for stray in (sweep.classify(node, cloud, estate) for cloud, node in strays)}
     _strays(turn, named)
@@ -189,6 +193,8 @@ def index_of(estate: Estate) -> Index:
     for row in estate.incarnations:
         index.rows_by_cloud[row.cloud].append(row)
         index.opening[ApplianceId(row.set_uid, row.ordinal)].append(row)
+    for command in estate.commands:
+        index.commands[command.appliance].append(command)
     for timer in estate.timers:
         index.timers[(timer.set_uid, timer.ordinal)][timer.kind] = timer.since
     for finding in estate.findings:
@@ -277,7 +283,8 @@ def _members(turn: _Round, market: Market) -> None:
     running, well, retired = ApplianceState.RUNNING, NodeState.RUNNING, ApplianceState.RETIRED
     wanted_running = Power.RUNNING
     estate, views, index, moment = turn.estate, turn.views, turn.index, turn.moment
-    busy = {*index.timers, *index.turns, *index.opening, *(appliance for appliance, _ in index.intents)}
+    symptoms = estate.inside.symptoms
+    busy = {*index.timers, *index.turns, *index.opening, *symptoms, *(appliance for appliance, _ in index.intents)}
     for uid, members in index.by_set.items():
         aset = estate.sets.get(uid)
         if aset is None:
@@ -308,7 +315,15 @@ def _members(turn: _Round, market: Market) -> None:
                 turn.file(change)
                 continue
             asked = index.turns.get((uid, ordinal))
-            turn.file(decide.decide(case, market, asked, open_incarnations=member.id in index.opening))
+            decision = decide.decide(case, market, asked, open_incarnations=member.id in index.opening)
+            turn.file(decision or _treated(case, estate.inside, index))
+
+
+def _treated(case: Case, inside: Inside, index: Index) -> Decision:
+    """What is due because of what was found inside, where nothing is due for the node."""
+    appliance = case.member.id
+    symptoms = inside.symptoms.get(appliance, ())
+    return remedies.treat(case, symptoms, index.commands.get(appliance, ()), heard=appliance in inside.heard)
 
 
 def _node(member: Member, view: CloudView | None) -> Node | None:

@@ -13,12 +13,11 @@ from dataclasses import replace
 from cloudmon.model.actions import GUEST_VERBS, ActionClass, Intent, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Power
 from cloudmon.model.changes import Change
-from cloudmon.model.commands import TERMS
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.policies import Remedy, RuleState, Symptom
 from cloudmon.model.sets import ControlKind
 from cloudmon.reconcile import case as cases
-from cloudmon.reconcile import decide
+from cloudmon.reconcile import commands, decide
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
 from cloudmon.reconcile.plan import Step, Waiting
@@ -29,17 +28,14 @@ SEVERITIES = ("critical", "warning", "info")
 POWER: Mapping[str, Power] = {"stop": Power.STOPPED, "suspend": Power.SUSPENDED}
 """Remedies that change what the appliance is wanted to be: done by the node's own ladder, and kept so."""
 
-FETCH_S = 120.0
-"""Seconds that an agent is given to fetch a command: a few intervals of its report, or a long poll that was cut."""
 
-
-def treat(case: Case, symptoms: Sequence[Symptom], commands: Sequence[Intent], *, heard: bool) -> Decision:
+def treat(case: Case, symptoms: Sequence[Symptom], under_way: Sequence[Intent], *, heard: bool) -> Decision:
     """What is due because of what was found in the appliance.
 
     Arguments:
         case: the appliance; ``decide`` found nothing due for it.
         symptoms: the rules that fire for it now.
-        commands: actions inside it that have not come to their end.
+        under_way: actions inside it that have not come to their end.
         heard: whether an agent of its present incarnation takes commands.
     """
     member, now = case.member, case.now
@@ -55,8 +51,8 @@ def treat(case: Case, symptoms: Sequence[Symptom], commands: Sequence[Intent], *
         control = case.aset.control(kind, member.ordinal, now)
         if control is not None:
             return Waiting(case.subject, f"{symptoms[0].message}; held by {kind} of {control.owner}", control.until)
-    if commands:
-        return Waiting(case.subject, f"{commands[0].verb} is on its way inside it", commands[0].deadline)
+    if under_way:
+        return Waiting(case.subject, f"{under_way[0].verb} is on its way inside it", under_way[0].deadline)
     waiting: Decision = None
     for symptom in sorted(symptoms, key=lambda one: (SEVERITIES.index(one.rule.severity), one.key)):
         found = _rung(case, symptom, heard=heard)
@@ -90,26 +86,10 @@ def _rung(case: Case, symptom: Symptom, *, heard: bool) -> Decision:
         return _climbing(_wants(case, POWER[remedy.verb], why), case, symptom)
     verb = Verb(remedy.verb)
     if verb in GUEST_VERBS:
-        return _climbing(command(case, verb, _arguments(remedy, symptom), Origin.OBSERVATION, why), case, symptom)
+        return _climbing(
+            commands.opened(case, verb, _arguments(remedy, symptom), Origin.OBSERVATION, why), case, symptom
+        )
     return _climbing(decide.step(case, verb, Origin.OBSERVATION, why), case, symptom)
-
-
-def command(  # one thing each, named by the caller
-    case: Case, verb: Verb, arguments: Mapping[str, str], origin: Origin, why: str, request_id: str = ""
-) -> Step:
-    """An action inside the appliance, for its agent to fetch."""
-    intent = cases.new_intent(case, verb, origin=origin, reason=why, request_id=request_id)
-    intent = replace(intent, arguments=dict(arguments), deadline=case.later(TERMS[verb].timeout_s + FETCH_S))
-    return Step(
-        intent,
-        Change(
-            tenant=case.member.tenant,
-            appliance=case.member.id,
-            expect=cases.expect(case.member),
-            opens_intent=intent,
-            log=(cases.recorded(case, intent),),
-        ),
-    )
 
 
 def _able(case: Case, remedy: Remedy, *, heard: bool) -> bool:

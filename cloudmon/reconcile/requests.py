@@ -6,9 +6,10 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cloudmon.model.actions import Intent, IntentState, LogEntry
+from cloudmon.model.actions import Intent, IntentState, LogEntry, Verb
 from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.changes import Change, Expect, FindingEnd
+from cloudmon.model.commands import OFFERED, problem
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.requests import Request, RequestState, RequestVerb
 from cloudmon.model.sets import ApplianceSet, Control, ControlKind, NextGeneration
@@ -20,7 +21,7 @@ POWER: Mapping[RequestVerb, Power] = {
     RequestVerb.STOP: Power.STOPPED,
     RequestVerb.SUSPEND: Power.SUSPENDED,
 }
-ROLLING = frozenset({RequestVerb.REBOOT, RequestVerb.REPLACE})
+ROLLING = frozenset({RequestVerb.REBOOT, RequestVerb.REPLACE, RequestVerb.COMMAND})
 CONTROLS: Mapping[RequestVerb, ControlKind] = {
     RequestVerb.PAUSE: ControlKind.PAUSE,
     RequestVerb.PROTECT: ControlKind.PROTECT,
@@ -181,6 +182,9 @@ def _wanted(request: Request, aset: ApplianceSet, member: Member, wanted: Power,
 def _rolling(
     request: Request, aset: ApplianceSet, living: Sequence[Member], ordinal: int | None, now: dt.datetime
 ) -> Answer:
+    wrong = _wrong_command(request) if request.verb is RequestVerb.COMMAND else ""
+    if wrong:
+        return refused(wrong)
     protected = [m for m in living if aset.control(ControlKind.PROTECT, m.ordinal, now)]
     if request.verb is RequestVerb.REPLACE and protected:
         return refused(f"{aset.name}/{protected[0].ordinal} is protected; release it first")
@@ -193,10 +197,27 @@ def _rolling(
         return Answer(RequestState.DONE, outcome, changes=again)
     absent = [m for m in living if not m.node_id]
     if ordinal is not None and absent:
-        return refused(f"{request.target} has no node to {request.verb}; it is {absent[0].state}")
+        return refused(f"{request.target} has no node to {asked_for(request)}; it is {absent[0].state}")
     if all(_spared(request, m) for m in living):
         return refused(f"{request.target} is wanted {living[0].wanted}; start it instead")
     return Answer(RequestState.ACCEPTED, changes=again)
+
+
+def asked_for(request: Request) -> str:
+    """What a request asks for, in a word."""
+    return request.arguments.get("verb", "") if request.verb is RequestVerb.COMMAND else request.verb.value
+
+
+def command_arguments(request: Request) -> dict[str, str]:
+    """What a command is told: all that its request says but the verb itself."""
+    return {name: value for name, value in request.arguments.items() if name != "verb"}
+
+
+def _wrong_command(request: Request) -> str:
+    verb = asked_for(request)
+    if verb not in OFFERED:
+        return f"{verb!r} is nothing that an agent does; it does {', '.join(OFFERED)}"
+    return problem(Verb(verb), command_arguments(request))
 
 
 def _waits_for_node(member: Member) -> bool:
@@ -232,7 +253,7 @@ def turns(request: Request, aset: ApplianceSet, members: Sequence[Member], inten
 def _spared(request: Request, member: Member) -> bool:
     """Whether there is nothing to do for a member that is wanted off: no machine, or none that runs."""
     off = member.wanted is not Power.RUNNING
-    return off and (request.verb is RequestVerb.REBOOT or not member.node_id)
+    return off and (request.verb in (RequestVerb.REBOOT, RequestVerb.COMMAND) or not member.node_id)
 
 
 def _under_way(intent: Intent | None) -> bool:
@@ -255,14 +276,15 @@ def progress(request: Request, members: Sequence[Member], intents: Iterable[Inte
     asked = list(intents)
     failed = [i for i in asked if i.state in (IntentState.FAILED, IntentState.INCIDENT)]
     if failed:
-        return Answer(RequestState.FAILED, f"{request.verb} of {failed[0].appliance.ordinal} failed: {failed[0].error}")
+        ordinal = failed[0].appliance.ordinal
+        return Answer(RequestState.FAILED, f"{asked_for(request)} of {ordinal} failed: {failed[0].error}")
     if request.verb in POWER:
         return _power_progress(request, living)
     done = {i.appliance.ordinal for i in asked if i.state is IntentState.DONE}
     # One that is wanted off has nothing to come back to.
     left = [m for m in living if m.ordinal in done or not _spared(request, m)]
     if all(m.ordinal in done and (m.state is ApplianceState.RUNNING or m.wanted is not Power.RUNNING) for m in left):
-        return Answer(RequestState.DONE, f"{request.verb} of {_appliances(left)} done")
+        return Answer(RequestState.DONE, f"{asked_for(request)} of {_appliances(left)} done")
     return None
 
 

@@ -16,7 +16,7 @@ from cloudmon.model.commands import TERMS
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.policies import Remedy, Rule, RuleState, Symptom
 from cloudmon.model.sets import ControlKind
-from cloudmon.reconcile import remedies
+from cloudmon.reconcile import commands, remedies
 from cloudmon.reconcile.decide import Decision
 from cloudmon.reconcile.plan import Step, Waiting
 
@@ -33,8 +33,8 @@ def symptom(  # one thing each
     return Symptom(key, rule, item, f"{item} is down", state)
 
 
-def treated(*symptoms: Symptom, of: Any = None, heard: bool = True, commands: Any = (), **other: Any) -> Decision:
-    return remedies.treat(case(of or member(), node(), **other), symptoms, commands, heard=heard)
+def treated(*symptoms: Symptom, of: Any = None, heard: bool = True, under_way: Any = (), **other: Any) -> Decision:
+    return remedies.treat(case(of or member(), node(), **other), symptoms, under_way, heard=heard)
 
 
 def step(decision: Decision) -> Step:
@@ -75,7 +75,7 @@ def test_a_command_says_what_it_is_for_and_how_long_it_may_take() -> None:
     assert found.arguments == {"application": "web"}
     assert found.origin is Origin.OBSERVATION
     assert found.action_class is ActionClass.DISRUPTIVE
-    assert found.deadline == ahead(TERMS[Verb.APP_RESTART].timeout_s + remedies.FETCH_S)
+    assert found.deadline == ahead(TERMS[Verb.APP_RESTART].timeout_s + commands.FETCH_S)
 
 
 def test_arguments_name_what_the_rule_found() -> None:
@@ -156,7 +156,7 @@ def test_one_action_at_a_time() -> None:
     """Neither beside an order to its node nor beside a command."""
     assert treated(symptom(*LADDER), intent=intent(Verb.REBOOT, IntentState.PERFORMED)) is None
     command = replace(intent(Verb.APP_RESTART, IntentState.RECORDED))
-    assert isinstance(treated(symptom(*LADDER), commands=(command,)), Waiting)
+    assert isinstance(treated(symptom(*LADDER), under_way=(command,)), Waiting)
 
 
 @pytest.mark.parametrize(
