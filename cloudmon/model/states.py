@@ -16,6 +16,7 @@ GONE = "gone"
 """In a difference: the section is not there any more."""
 SET = "set"
 DELETE = "del"
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def canonical(value: object) -> str:
@@ -23,7 +24,7 @@ def canonical(value: object) -> str:
 
     Raises ValueError for a number that is none, TypeError for what is no JSON.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODE(value)
 
 
 def section_hash(section: Mapping[str, object]) -> str:

@@ -10,11 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from cloudmon.model.appliances import HistoryEntry
-from cloudmon.model.changes import Change, FindingEnd, Timer, TimerClear
+from cloudmon.model.changes import Change, FindingEnd, RuleClear, Timer, TimerClear
 from cloudmon.model.findings import Finding
+from cloudmon.model.policies import RuleState
 from cloudmon.model.usage import UsageEvent
 from cloudmon.store import incarnations as incarnation_rows
 from cloudmon.store import intents as intent_rows
+from cloudmon.store import rules as rule_rows
 from cloudmon.store.columns import Instant
 from cloudmon.store.owned import Insert, Writing
 from cloudmon.store.tables import findings, history, incarnations, intents, timers, usage_events
@@ -36,6 +38,7 @@ class Appending:
         self._cleared: dict[_TimerKey, None] = {}
         self._timers: dict[_TimerKey, dict[str, Any]] = {}
         self._findings: list[tuple[str, Finding | FindingEnd]] = []
+        self._rules: dict[tuple[str, str, int, str], RuleState | RuleClear] = {}
 
     def add(self, change: Change) -> None:
         """Take in what ``change`` adds."""
@@ -52,6 +55,8 @@ class Appending:
         for timer in change.timers:
             self._add_timer(change.tenant, timer)
         self._findings.extend((change.tenant, finding) for finding in change.findings)
+        for rule in change.rules:
+            self._rules[change.tenant, *rule.appliance, rule.rule] = rule  # the last word counts
         for entry in change.log:
             self._writing.log(change.tenant, entry)
 
@@ -81,6 +86,7 @@ class Appending:
         insert_usage(self._writing, self._usage)
         self._flush_timers()
         self._flush_findings()
+        rule_rows.write(self._writing, self._rules)
 
     def _add_timer(self, tenant: str, timer: Timer | TimerClear) -> None:
         key = (timer.set_uid, timer.ordinal, timer.kind.value)

@@ -29,6 +29,13 @@ class Findings:
         """Every finding of a subject, ended ones included, oldest first."""
         return self._where(scope, findings.c.subject == subject)
 
+    def of_appliance(self, scope: Scope, uid: str, ordinal: int) -> list[Finding]:
+        """Those that have not ended and are about one appliance, or about something in it, oldest first."""
+        row, subject = findings.c, f"{uid}/{ordinal}"
+        # What is in it is told after a colon; a semicolon is the next character.
+        inside = sa.and_(row.subject > f"{subject}:", row.subject < f"{subject};")
+        return self._where(scope, sa.text("findings.ended_at IS NULL"), sa.or_(row.subject == subject, inside))
+
     def _where(self, scope: Scope, *conditions: Any) -> list[Finding]:
         statement = _ROW.where(*conditions, *covered(scope, findings.c.tenant))
         statement = statement.order_by(findings.c.opened_at, findings.c.id)

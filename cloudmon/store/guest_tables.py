@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
-from cloudmon.store.columns import instant, numbered, real, text, whole
+from cloudmon.store.columns import instant, numbered, real, structure, text, whole
 from cloudmon.store.rows import Row, index, table
 
 
@@ -26,7 +27,11 @@ class EnrolmentRow(Row, table=True):
 
 
 class AgentRow(Row, table=True):
-    """The agent that speaks for each appliance now, and how far it was heard."""
+    """The agent that speaks for each appliance now, and how far it was heard.
+
+    ``taken`` counts the reports of the appliance, whichever agent sent them; ``boots`` has the latest boots before
+    this one, newest last, each with the number of its last report.
+    """
 
     __tablename__ = "agents"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -46,6 +51,7 @@ class AgentRow(Row, table=True):
     received_at: dt.datetime | None = instant(null=True)
     offset_s: float = real()
     taken: int = whole()
+    boots: list[Any] = structure()
 
 
 class ReportSnapshot(Row, table=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cloudmon.model.actions import ActionClass, Intent, IntentState, Verb
+from cloudmon.model.actions import GUEST_VERBS, ActionClass, Intent, IntentState, Verb
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.tenants import Scope
 from cloudmon.store.database import Database
@@ -20,6 +20,7 @@ _NEWEST_FIRST = (intents.c.created_at.desc(), intents.c.id.desc())
 # Written out, so that the partial indexes over exactly these serve them.
 _ASKED = sa.text("intents.request_id <> ''")
 _OPEN = sa.text("intents.state IN ('recorded', 'performed', 'incident')")
+_PENDING = sa.text("intents.state IN ('recorded', 'performed')")
 
 
 class Intents:
@@ -31,6 +32,12 @@ class Intents:
     def open(self, scope: Scope) -> list[Intent]:
         """Those recorded or performed: something is still to be done or to be seen. Oldest first."""
         return self._where(scope, _OPEN, intents.c.state != IntentState.INCIDENT)
+
+    def commands(self, scope: Scope, appliance: ApplianceId) -> list[Intent]:
+        """Those of :meth:`open` that the agent of one appliance performs. Oldest first."""
+        row = intents.c
+        where = (row.set_uid == appliance.set_uid, row.ordinal == appliance.ordinal, row.verb.in_(sorted(GUEST_VERBS)))
+        return self._where(scope, _PENDING, *where)
 
     def incidents(self, scope: Scope) -> list[Intent]:
         """Those that could not be brought to their end and that nothing has ended since. Oldest first."""

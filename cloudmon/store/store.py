@@ -12,6 +12,7 @@ from cloudmon.model import identity
 from cloudmon.store import database as databases
 from cloudmon.store import locks, schema
 from cloudmon.store.actionlog import ActionLog
+from cloudmon.store.agents import Agents
 from cloudmon.store.anchors import Anchors
 from cloudmon.store.controls import Controls
 from cloudmon.store.database import Database
@@ -24,7 +25,9 @@ from cloudmon.store.members import Members
 from cloudmon.store.monitors import Monitors
 from cloudmon.store.offers import Offers, Placements
 from cloudmon.store.owned import Owned
+from cloudmon.store.reports import Reports
 from cloudmon.store.requests import Requests
+from cloudmon.store.rules import Rules
 from cloudmon.store.sets import Sets
 from cloudmon.store.spans import Spans
 from cloudmon.store.timers import Timers
@@ -62,6 +65,9 @@ class Store:
         self.timers = Timers(database)
         self.monitors = Monitors(database, owned, new_uid)
         self.placements = Placements(database, owned)
+        self.agents = Agents(database, owned)
+        self.reports = Reports(database, owned)
+        self.rules = Rules(database)
         self._database = database
 
     def lock(self, now: dt.datetime | None = None) -> AbstractContextManager[Lock]:

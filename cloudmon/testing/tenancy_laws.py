@@ -17,7 +17,8 @@ from cloudmon.model.offers import Choice, Offer
 from cloudmon.model.sets import ApplianceSet, Control, ControlKind
 from cloudmon.model.tenants import EVERYONE, Scope
 from cloudmon.store import Store
-from cloudmon.testing.store_words import START, StoreWords, later
+from cloudmon.testing.guest_words import GuestWords
+from cloudmon.testing.store_words import START, later
 
 Reads = dict[str, Callable[[Store, Scope, ApplianceSet, "Planted"], Any]]
 
@@ -31,7 +32,7 @@ class Planted:
     finding: Finding
 
 
-class TenancyLaws(StoreWords):
+class TenancyLaws(GuestWords):
     """Every read verb that takes a scope, asked for another tenant's rows by their very names."""
 
     READS: ClassVar[Reads] = {
@@ -70,6 +71,15 @@ class TenancyLaws(StoreWords):
         "findings.open": lambda store, scope, _, __: store.findings.open(scope),
         "findings.of": lambda store, scope, _, it: store.findings.of(scope, it.finding.subject),
         "timers.all": lambda store, scope, _, __: store.timers.all(scope),
+        "agents.get": lambda store, scope, aset, _: store.agents.get(scope, ApplianceId(aset.uid, 1)),
+        "agents.all": lambda store, scope, _, __: store.agents.all(scope),
+        "agents.enrolment": lambda store, scope, aset, _: store.agents.enrolment(scope, f"a-{aset.uid}"),
+        "reports.state": lambda store, scope, aset, _: store.reports.state(scope, ApplianceId(aset.uid, 1)),
+        "reports.states": lambda store, scope, aset, _: store.reports.states(scope, [ApplianceId(aset.uid, 1)]),
+        "reports.history": lambda store, scope, aset, _: store.reports.history(scope, ApplianceId(aset.uid, 1)),
+        "rules.all": lambda store, scope, _, __: store.rules.all(scope),
+        "intents.commands": lambda store, scope, aset, _: store.intents.commands(scope, ApplianceId(aset.uid, 1)),
+        "findings.of_appliance": lambda store, scope, aset, _: store.findings.of_appliance(scope, aset.uid, 1),
         "placements.latest": lambda store, scope, aset, _: store.placements.latest(scope, aset.uid),
     }
     UNSCOPED: ClassVar[frozenset[str]] = frozenset(("log.verify", "monitors.all", "spans.of"))
@@ -142,4 +152,9 @@ class TenancyLaws(StoreWords):
         store.controls.lay(self._owner, Control(0, ControlKind.PAUSE, aset.uid, 1, "ann", "", START, None), START)
         choice = Choice(Offer("east", "small", "a", 1, 1024, 10), True, "only one")
         store.placements.put(self._owner, aset.uid, 1, [choice], START)
+        agent = self.agent(ApplianceId(aset.uid, 1), tenant=tenant)
+        assert self.enrol(agent, f"a-{aset.uid}")
+        assert self.take(self.full(agent), self.differing(agent)) == [True, True]
+        self.command(aset)
+        self.write(Change(tenant, rules=(self.rule_state(agent.appliance, tenant=tenant),)))
         return aset, planted

@@ -92,7 +92,8 @@ def _change_intents() -> None:
         table.drop_constraint("ck_intents_verb_known", type_="check")
         table.create_check_constraint("ck_intents_verb_known", known("verb", VERBS))
     pending = sa.text("state IN ('recorded', 'performed')")
-    op.create_index("ix_intents_pending", "intents", MEMBER, sqlite_where=pending, postgresql_where=pending)
+    created = [*MEMBER, "created_at"]
+    op.create_index("ix_intents_pending", "intents", created, sqlite_where=pending, postgresql_where=pending)
 
 
 def _make_agents() -> None:
