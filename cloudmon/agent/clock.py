@@ -1,0 +1,50 @@
+"""The agent's own clock: the only place in it that asks the machine for the time.
+
+The appliance's clock may be off by hours. What the monitor says of the time, in replies that are signed, is taken off.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+TOLERATED_S = 2.0
+"""The monitor tells whole seconds, and a reply takes its way: a smaller difference says nothing."""
+
+
+class Clock:
+    """Time as the monitor counts it, as well as that is known."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+        """Seconds by which this machine's clock is ahead of the monitor's."""
+
+    def now(self) -> float:
+        """Unix time, corrected."""
+        return time.time() - self.ahead_s
+
+    def local(self) -> float:
+        """Unix time as this machine has it, which is what files are stamped with."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards; only differences mean anything."""
+        return time.monotonic()
+
+    def since_boot(self) -> float:
+        """Seconds since the kernel booted, those it was suspended included."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def correct(self, theirs: float, took_s: float) -> None:
+        """Take over the monitor's time, which a reply told that came just now and took ``took_s`` seconds."""
+        measured = time.time() - took_s / 2 - theirs
+        if abs(measured - self.ahead_s) > TOLERATED_S + took_s / 2:
+            self.ahead_s = round(measured, 1)
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait until ``event`` is set or the seconds have passed; True when it was set."""
+        return event.wait(max(0.0, seconds))
+
+    def rest(self, seconds: float) -> None:
+        """Let a short time pass."""
+        time.sleep(max(0.0, seconds))

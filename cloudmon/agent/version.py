@@ -1,0 +1,3 @@
+"""The version, and nothing else: the builder of the shipped file writes a sharper one over it."""
+
+VERSION = "0.1.0"
