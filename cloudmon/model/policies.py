@@ -88,7 +88,8 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class RuleState:
-    """Where one rule stands for one appliance (and item): what must outlive a restart. No row: it does not hold."""
+    """Where one rule stands for one appliance (and item): what must outlive a restart. No row: it does not hold, and
+    nothing was tried lately."""
 
     appliance: ApplianceId
     tenant: str
@@ -97,7 +98,8 @@ class RuleState:
     since: dt.datetime
     """Since when the condition holds without a break."""
     hits: str = ""
-    """The last evaluations, newest last, ``1`` where it held; at most ``m`` of them."""
+    """The last evaluations, newest last: ``1`` where it held, ``0`` where not, at most ``m`` of them; and ``?`` behind
+    them while it is not known whether it still holds."""
     rung: int = 0
     """Rungs of its ladder taken."""
     retry_at: dt.datetime | None = None

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from cloudmon.errors import SettingsError
-from cloudmon.settings import options, references, sentences, sources
+from cloudmon.settings import options, references, ruling, sentences, sources
 from cloudmon.settings.channel import ChannelSettings
 from cloudmon.settings.groups import CloudSettings, StoreSettings
 from cloudmon.settings.root import Settings
@@ -60,6 +60,7 @@ def read(path: Path) -> tuple[Settings | None, list[SettingsError], sources.File
     faults += [*wrong, *options.of_templates(table, source)]
     if settings is None:
         return None, faults, files
+    faults += ruling.faults(settings.policies, source, path)
     return _anchored(settings, path.parent, checked, source, files, faults), faults, files
 
 

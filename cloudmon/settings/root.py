@@ -8,9 +8,11 @@ from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cloudmon.errors import SettingsError
+from cloudmon.model.policies import Policy
 from cloudmon.model.sets import SetSpec
 from cloudmon.settings.channel import ChannelSettings
 from cloudmon.settings.groups import BreakerSettings, CloudSettings, MonitorSettings, StoreSettings, SweepSettings
+from cloudmon.settings.policies import BUILT_IN, PolicySettings, built_in, merged
 from cloudmon.settings.values import Name
 from cloudmon.settings.wanted import SetSettings, TemplateSettings
 
@@ -30,6 +32,7 @@ class Settings(BaseSettings):
     sets: dict[Name, SetSettings] = Field(default_factory=dict)
     breakers: BreakerSettings = BreakerSettings()
     sweep: SweepSettings = SweepSettings()
+    policies: tuple[PolicySettings, ...] = ()
     channel: ChannelSettings | None = None
     """Where agents inside the appliances reach the monitor. None: nowhere."""
 
@@ -37,6 +40,13 @@ class Settings(BaseSettings):
         """What is wanted, as the model says it, by name of the set. The same file gives equal values each time."""
         templates = {name: template.template(name) for name, template in self.templates.items()}
         return tuple(self.sets[name].spec(name, templates[self.sets[name].template]) for name in sorted(self.sets))
+
+    def rulebook(self) -> tuple[Policy, ...]:
+        """What is detected, as the model says it: the built-in policy, changed as the settings say, then theirs."""
+        return tuple(
+            policy.policy(BUILT_IN if policy.name == built_in().name else self.author)
+            for policy in merged(self.policies)
+        )
 
     def options(self, cloud: str) -> BaseModel:
         """The checked options of one cloud: an instance of its provider's ``settings_model``."""

@@ -151,7 +151,9 @@ def _must(kind: str, context: Mapping[str, Any], message: str) -> str:
 def _fields_at(model: type[BaseModel], loc: Key) -> list[str]:
     """Names of the keys that are known in the table at ``loc``."""
     found = _annotation_at(model, loc)
-    return list(found.model_fields) if isinstance(found, type) and issubclass(found, BaseModel) else []
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        return []
+    return [field.alias or name for name, field in found.model_fields.items()]
 
 
 def _is_secret(model: type[BaseModel], loc: Key) -> bool:

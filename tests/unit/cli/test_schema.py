@@ -85,6 +85,7 @@ def test_every_key_of_the_core_says_what_it_means() -> None:
     groups |= {
         "settings.breakers",
         "settings.sweep",
+        "settings.policies",
         "TemplateSettings.needs",
         "SetSettings.lease",
         "SetSettings.healing",

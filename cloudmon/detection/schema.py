@@ -1,0 +1,292 @@
+"""The model of an appliance that rules speak of: every fact, the same for every cloud, with its unit.
+
+Published by ``cloudmon schema facts`` as JSON Schema. Names may be added; one that is there keeps its meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cloudmon.detection.shapes import BOOL, NUMBER, TEXT, WHOLE, Field, Listing, Record, Scalar, Shape, Table
+
+_TEXTS = Listing(TEXT)
+
+
+def _age(about: str, of: str = "") -> Field:
+    return Field(NUMBER, about, age_of=of, aging=True)
+
+
+_APPLIANCE = Record(
+    {
+        "set": Field(TEXT, "Name of its set."),
+        "ordinal": Field(WHOLE, "Its number in the set."),
+        "tenant": Field(TEXT, "Whose it is."),
+        "template": Field(TEXT, "Name of its template."),
+        "incarnation": Field(WHOLE, "Which of its nodes it is on: 1, 2, 3 and so on; 0 before the first."),
+        "state": Field(
+            TEXT,
+            "requested, launching, running, stopped, suspended, faulted, retiring or retired, as the monitor says.",
+        ),
+        "wanted": Field(TEXT, "What it is to be: running, stopped or suspended."),
+        "state_s": _age("Seconds since it came into that state."),
+    }
+)
+_NODE = Record(
+    {
+        "state": Field(
+            TEXT,
+            "pending, running, rebooting, stopping, stopped, suspended, terminating, terminated, error or unknown.",
+        ),
+        "cloud": Field(TEXT, "Name of the cloud."),
+        "size": Field(TEXT, "The cloud's name for its size."),
+        "location": Field(TEXT, "The cloud's name for its location."),
+        "age_s": _age("Seconds since the cloud made or launched it."),
+    }
+)
+_REPORT = Record(
+    {
+        "age_s": _age("Seconds since the newest report came in."),
+        "seq": Field(WHOLE, "Number of the newest report since the appliance started."),
+        "boot": Field(TEXT, "Id of that start."),
+        "interval_s": Field(WHOLE, "Seconds between two reports while nothing changes."),
+        "offset_s": Field(NUMBER, "Seconds by which the appliance's clock is ahead of the monitor's."),
+        "version": Field(TEXT, "Version of its agent."),
+    }
+)
+_HOST = Record(
+    {
+        "name": Field(TEXT, "Host name."),
+        "os": Field(TEXT, "Operating system: debian, alpine and so on."),
+        "os_version": Field(TEXT, "Its version."),
+        "kernel": Field(TEXT, "Version of the kernel."),
+        "arch": Field(TEXT, "Processor: x86_64, aarch64 and so on."),
+        "python": Field(TEXT, "Version of the Python that the agent runs on."),
+    }
+)
+_SYSTEM = Record(
+    {
+        "host": Field(_HOST, "The machine."),
+        "boot": Field(
+            Record(
+                {
+                    "id": Field(TEXT, "Id of the present start."),
+                    "at": Field(NUMBER, "Unix seconds of it."),
+                    "age_s": _age("Seconds since then.", of="at"),
+                }
+            ),
+            "Its last start.",
+        ),
+        "agent": Field(
+            Record(
+                {"version": Field(TEXT, "Its version."), "interval_s": Field(WHOLE, "Seconds between its reports.")}
+            ),
+            "The agent.",
+        ),
+    }
+)
+_PACKAGES = Table(
+    Record(
+        {
+            "version": Field(TEXT, "Installed version, as the package manager writes it."),
+            "arch": Field(TEXT, "What it was built for."),
+            "manager": Field(TEXT, "dpkg, rpm or apk."),
+        }
+    ),
+    "name of a package",
+)
+_FILES = Table(
+    Record(
+        {
+            "sha256": Field(TEXT, "SHA-256 of its content in hexadecimal digits; empty when there is no such file."),
+            "size": Field(WHOLE, "Bytes."),
+            "mode": Field(TEXT, "Permissions, in octal digits."),
+            "owner": Field(TEXT, "User it belongs to."),
+            "missing": Field(BOOL, "True when there is no such file."),
+        }
+    ),
+    "path of a declared file",
+)
+_ACCOUNTS = Table(
+    Record(
+        {
+            "uid": Field(WHOLE, "User id."),
+            "gid": Field(WHOLE, "Id of its first group."),
+            "home": Field(TEXT, "Home folder."),
+            "shell": Field(TEXT, "Program it gets when it logs in."),
+            "groups": Field(_TEXTS, "Names of its other groups."),
+            "keys": Field(_TEXTS, "Fingerprints of the keys that may log in: SHA256: and so on."),
+            "locked": Field(BOOL, "True when no password lets it in."),
+        }
+    ),
+    "user name",
+)
+_SERVICES = Table(
+    Record(
+        {
+            "state": Field(TEXT, "running, stopped or failed."),
+            "enabled": Field(BOOL, "True when it starts with the machine."),
+        }
+    ),
+    "name of a service",
+)
+_PROCESSES = Listing(
+    Record(
+        {
+            "pid": Field(WHOLE, "Process id.", key=True),
+            "name": Field(TEXT, "Its name."),
+            "user": Field(TEXT, "Whose it is."),
+            "command": Field(TEXT, "Its command line, at most 200 characters."),
+            "state": Field(TEXT, "running, which sleeping is too, waiting, stopped, zombie or other."),
+            "since": Field(NUMBER, "Unix seconds of its start."),
+            "age_s": _age("Seconds since then.", of="since"),
+            "cpu": Field(NUMBER, "Processors it used lately: 0.5 is half of one."),
+            "rss_mib": Field(NUMBER, "Memory it holds, in MiB."),
+        }
+    )
+)
+_APPLICATIONS = Table(
+    Record(
+        {
+            "state": Field(TEXT, "up or down; not known while the appliance cannot tell."),
+            "since": Field(NUMBER, "Unix seconds at which it came into that state."),
+            "state_s": _age("Seconds since then.", of="since"),
+            "started": Field(NUMBER, "Unix seconds at which its first process began; while it is down, as since."),
+            "age_s": _age("Seconds since then.", of="started"),
+            "restarts": Field(WHOLE, "How often it started again by itself, as far as the agent saw."),
+            "pid": Field(WHOLE, "Id of its first process."),
+            "version": Field(TEXT, "Version of its package that is installed."),
+            "probe": Field(
+                Record({"ok": Field(BOOL, "How it ended."), "error": Field(TEXT, "What was wrong.")}), "Its last probe."
+            ),
+        }
+    ),
+    "name of a declared application",
+)
+_LOAD = Record(
+    {
+        "one": Field(NUMBER, "Processes that ran or waited to, mean of one minute."),
+        "five": Field(NUMBER, "Of five minutes."),
+        "fifteen": Field(NUMBER, "Of fifteen."),
+        "cpus": Field(WHOLE, "Processors."),
+    }
+)
+_MEMORY = Record(
+    {
+        "total_mib": Field(NUMBER, "Memory in MiB."),
+        "available_mib": Field(NUMBER, "Memory in MiB that programs can still have."),
+        "swap_total_mib": Field(NUMBER, "Swap space in MiB."),
+        "swap_used_mib": Field(NUMBER, "Swap space in use, in MiB."),
+    }
+)
+_DISKS = Table(
+    Record(
+        {
+            "total_mib": Field(NUMBER, "Size in MiB."),
+            "used_mib": Field(NUMBER, "In use, in MiB."),
+            "used_share": Field(NUMBER, "In use, as a share from 0 to 1."),
+        }
+    ),
+    "mount point",
+)
+_DISK_IO = Table(
+    Record(
+        {
+            "read_mib": Field(NUMBER, "Read since the machine started, in MiB."),
+            "write_mib": Field(NUMBER, "Written since then, in MiB."),
+            "reads": Field(WHOLE, "Reads since then."),
+            "writes": Field(WHOLE, "Writes since then."),
+        }
+    ),
+    "name of a device",
+)
+_NETWORK = Table(
+    Record(
+        {
+            "received_mib": Field(NUMBER, "Received since the machine started, in MiB."),
+            "sent_mib": Field(NUMBER, "Sent since then, in MiB."),
+            "received_packets": Field(WHOLE, "Packets received since then."),
+            "sent_packets": Field(WHOLE, "Packets sent since then."),
+            "addresses": Field(_TEXTS, "Its addresses."),
+        }
+    ),
+    "name of an interface",
+)
+_DECLARED = Record(
+    {
+        "applications": Field(
+            Table(
+                Record(
+                    {
+                        "package": Field(TEXT, "Package it is installed from; empty when none is named."),
+                        "version": Field(TEXT, "Wanted version of it; empty for any."),
+                        "service": Field(TEXT, "Its service; empty when none is named."),
+                    }
+                ),
+                "name of an application",
+            ),
+            "Applications of the template.",
+        ),
+        "packages": Field(Table(TEXT, "name of a package"), "Wanted versions, of packages that have one."),
+        "files": Field(_TEXTS, "Paths of the template's files."),
+        "file_hashes": Field(Table(TEXT, "path"), "SHA-256 that a file must have, of files that have one."),
+        "jobs": Field(_TEXTS, "Names of the template's jobs."),
+        "accounts": Field(_TEXTS, "Patterns of the accounts that belong there; not known when the template has none."),
+        "processes": Field(_TEXTS, "Patterns of the processes that belong there; likewise."),
+    }
+)
+_UNEXPECTED = Record(
+    {
+        "accounts": Field(
+            _TEXTS, "Accounts that may log in and that no declared pattern covers; not known when none is declared."
+        ),
+        "processes": Field(_TEXTS, "Names of processes that no declared pattern covers; likewise."),
+    }
+)
+
+FACTS = Record(
+    {
+        "appliance": Field(_APPLIANCE, "What the monitor knows of it."),
+        "node": Field(_NODE, "Its machine, as the cloud reports it."),
+        "report": Field(_REPORT, "How it was heard last; not known when it never was."),
+        "system": Field(_SYSTEM, "Host, last start and agent."),
+        "packages": Field(_PACKAGES, "Installed packages."),
+        "files": Field(_FILES, "Declared files."),
+        "accounts": Field(_ACCOUNTS, "Accounts."),
+        "services": Field(_SERVICES, "Services."),
+        "processes": Field(_PROCESSES, "Processes."),
+        "applications": Field(_APPLICATIONS, "Declared applications."),
+        "load": Field(_LOAD, "How many processes want to run."),
+        "memory": Field(_MEMORY, "Memory."),
+        "disks": Field(_DISKS, "Disks."),
+        "disk_io": Field(_DISK_IO, "What went through disks."),
+        "network": Field(_NETWORK, "What went through interfaces."),
+        "declared": Field(_DECLARED, "What the template says of its inside."),
+        "unexpected": Field(_UNEXPECTED, "What is there and was not declared."),
+    }
+)
+"""The whole model."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The model as JSON Schema. No field is required: what is not known is absent, and never null."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Facts about an appliance",
+        "description": "What rules speak of. What is not known is absent; a rule that needs it is unknown, not false.",
+        **_of(FACTS),
+    }
+
+
+_WORDS = {BOOL: "boolean", WHOLE: "integer", NUMBER: "number", TEXT: "string"}
+
+
+def _of(shape: Shape | None) -> dict[str, Any]:
+    if isinstance(shape, Scalar):
+        return {"type": _WORDS[shape]}
+    if isinstance(shape, Record):
+        properties = {name: {"description": field.about, **_of(field.shape)} for name, field in shape.fields.items()}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+    if isinstance(shape, Table):
+        names = {"description": f"{shape.item[0].upper()}{shape.item[1:]}."}
+        return {"type": "object", "propertyNames": names, "additionalProperties": _of(shape.of)}
+    return {"type": "array", "items": _of(shape.of)} if shape is not None else {}

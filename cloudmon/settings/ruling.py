@@ -1,0 +1,104 @@
+"""Faults of policies: rules that cannot be used, remedies that nobody can perform, names that name nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cloudmon.errors import SettingsError
+from cloudmon.model import commands
+from cloudmon.model.actions import GUEST_VERBS, Verb
+from cloudmon.plugins import nearest
+from cloudmon.settings import policies, sources
+from cloudmon.settings.policies import PolicySettings, RemedySettings, RuleSettings
+from cloudmon.settings.sentences import Key, Source
+
+if TYPE_CHECKING:
+    from cloudmon.detection.rules import RuleError
+
+ON_NODES = (Verb.STOP, Verb.SUSPEND, Verb.REBOOT)
+"""What a rule may have done to the node of an appliance."""
+REPLACE = "replace"
+"""And this: a new node in the place of the old one."""
+VERBS = (*ON_NODES, REPLACE, *commands.OFFERED)
+"""Everything that may stand in ``then``."""
+
+
+def faults(given: tuple[PolicySettings, ...], source: Source, path: Path) -> Iterator[SettingsError]:
+    """Everything that is wrong with the policies of the settings file at ``path``, whose rules are compiled for it."""
+    if not given:
+        return
+    for name, count in Counter(policy.name for policy in given).items():
+        if count > 1:
+            yield source.problem(("policies", name), f"is there {count} times; keep one", with_value=False)
+    effective = {policy.name: policy for policy in policies.merged(given)}
+    for policy in given:
+        key: Key = ("policies", policy.name)
+        for name, count in Counter(rule.name for rule in policy.rules).items():
+            if count > 1:
+                yield source.problem((*key, "rules", name), f"is there {count} times; keep one", with_value=False)
+        rules = {rule.name: rule for rule in effective[policy.name].rules}
+        for rule in policy.rules:
+            yield from _of_rule(policy, rules[rule.name], (*key, "rules", rule.name), source, path)
+        for exemption in policy.exemptions:
+            if exemption.rule not in ("*", *rules):
+                what = f"names no rule of this policy{nearest(exemption.rule, list(rules))}"
+                yield source.problem((*key, "exemptions", "rule"), what, value=exemption.rule)
+
+
+def _of_rule(
+    policy: PolicySettings, rule: RuleSettings, key: Key, source: Source, path: Path
+) -> Iterator[SettingsError]:
+    from cloudmon.detection import rules  # noqa: PLC0415  # brings CEL along: only where there are rules
+
+    if not rule.enabled:
+        return
+    if not rule.when.strip():
+        yield source.problem((*key, "when"), "is missing", with_value=False)
+        return
+    try:
+        rules.ready(policy.name, rule.rule())
+    except rules.RuleError as error:
+        yield _sentence(error, rule, key, source, path)
+    for remedy in rule.then:
+        what = _unable(remedy, rule)
+        if what:
+            yield source.problem((*key, "then"), what, value=remedy.verb)
+
+
+def _sentence(error: RuleError, rule: RuleSettings, key: Key, source: Source, path: Path) -> SettingsError:
+    here = (*key, error.part)
+    value = {"when": rule.when, "each": rule.each, "message": rule.message}.get(error.part)
+    if error.at is None:
+        return source.problem(here, error.what, value=value, with_value=value is not None)
+    return source.problem(here, f"is wrong at {_place(error, path)}: it {error.what}", value=value)
+
+
+def _place(error: RuleError, path: Path) -> str:
+    """Line and column in the file, where the expression stands in it once and as it is; else in the expression."""
+    from cloudmon.detection import syntax  # noqa: PLC0415  # with the rules
+
+    text = ""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        text = sources.Files().text(path)
+    at = error.at or 0
+    if text.count(error.text) == 1:
+        line, column = syntax.place(text, text.index(error.text) + at)
+        return f"line {line}, column {column}"
+    line, column = syntax.place(error.text, at)
+    return f"line {line}, column {column} of the expression"
+
+
+def _unable(remedy: RemedySettings, rule: RuleSettings) -> str:
+    """Why a remedy cannot be; empty when it can."""
+    if remedy.verb not in VERBS:
+        return f"is no action that a rule can take{nearest(remedy.verb, [str(verb) for verb in VERBS])}"
+    if remedy.verb == REPLACE or Verb(remedy.verb) not in GUEST_VERBS:
+        return "takes no arguments" if remedy.arguments else ""
+    # A rule that stands for each application means that application.
+    own = {"application"} if rule.each and remedy.verb.startswith("app_") else set()
+    what = commands.problem(Verb(remedy.verb), {*remedy.arguments, *own})
+    return f"cannot be done: {what}" if what else ""
