@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 ENDS = frozenset({RequestState.DONE, RequestState.REFUSED, RequestState.FAILED})
 POLL_S = 0.5
 """Between two looks at the store while another process works."""
+OWNED_S = 2.0
+"""Between two looks at whether a monitor owns the store still: each takes its lock for a moment."""
+GRACE_S = 10.0
+"""How long a service that ended, or died, may take to be started anew before a command that waits does its work: a
+service that finds the store taken does not start."""
 SHORTEST_S = 0.2
 """Between two ticks of our own."""
 
@@ -133,12 +138,15 @@ def _wait(service: Service, request: Request, patience: Patience) -> Request:
 def until(service: Service, ended: Callable[[], bool], timeout_s: float) -> bool:
     """Let the monitor work until ``ended()``; False when ``timeout_s`` seconds were not enough.
 
-    Runs the monitor here where none runs; else looks at the store while the other one works.
+    Runs the monitor here where none runs; else looks at the store while the other one works. Where that one is gone,
+    and none comes in its place for ``GRACE_S`` seconds, it is this one's turn.
     """
     here = runs_here(service)
     clock, never = service.clock, threading.Event()
     deadline = clock.monotonic() + timeout_s
+    turn = _Turn(service)
     while True:
+        here = here or turn.ours()
         report = service.tick() if here else None
         if ended():
             return True
@@ -160,6 +168,44 @@ def runs_here(service: Service, *, confirmed: bool = False) -> bool:
     except MonitorAlreadyRuns:
         return False
     return True
+
+
+class _Turn:
+    """Whether it is this command's turn to be the monitor, because the one that it waits for is gone."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._look_at = service.clock.monotonic() + OWNED_S
+        self._gone_since: float | None = None
+
+    def ours(self) -> bool:
+        now = self._service.clock.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + OWNED_S
+        if self._owned():
+            self._gone_since = None
+            return False
+        if self._gone_since is None:
+            self._gone_since = now
+            output.note(
+                "the monitor that was to do it has ended; start it again, or wait: this command goes on by itself in "
+                f"{output.duration(GRACE_S)}"
+            )
+        if now - self._gone_since < GRACE_S:
+            return False
+        if not runs_here(self._service):
+            self._gone_since = None
+            return False
+        output.note("no monitor has come; this command goes on by itself")
+        return True
+
+    def _owned(self) -> bool:
+        try:
+            with self._service.store.lock(self._service.clock.now()):
+                return False
+        except MonitorAlreadyRuns:
+            return True
 
 
 def current(store: Store, request: Request) -> Request:

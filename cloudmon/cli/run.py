@@ -8,6 +8,9 @@ from types import FrameType
 
 from cloudmon.cli.options import Config
 
+AGAIN_S = 0.3
+"""How long after a refusal the store is asked for once more."""
+
 
 def run(config: Config = None) -> None:
     """Run the monitor until SIGTERM (or Ctrl-C), which it obeys within the drain time.
@@ -19,6 +22,7 @@ def run(config: Config = None) -> None:
     from cloudmon.api import app, server
     from cloudmon.cli import opening
     from cloudmon.clock import SystemClock
+    from cloudmon.errors import MonitorAlreadyRuns
     from cloudmon.monitor.service import open_service
     from cloudmon.monitor.serving import Serving
     from cloudmon.settings import secrets_of
@@ -37,7 +41,12 @@ def run(config: Config = None) -> None:
     with service:
         logs.conceal(secrets_of(service.settings))  # the log's key is made with the store
         # First of all the store: a second monitor is told about the first one, not about its port.
-        service.begin()
+        try:
+            service.begin()
+        except MonitorAlreadyRuns:
+            # A command that looks whether any monitor runs takes the store for a moment; this one has come to stay.
+            clock.wait(stop, AGAIN_S)
+            service.begin()
         serving = Serving(service)
         listening = None
         if monitor.health_port:
