@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 LONGEST_HEADER = 512
@@ -27,7 +27,7 @@ _REPLY_INPUT = re.compile(rb"cm=(?P<params>" + re.escape(_REPLY) + _PARAMETERS +
 _SIGNATURE = re.compile(rb"cm=:([A-Za-z0-9+/]{43}=):")
 _DIGEST = re.compile(rb"sha-256=:([A-Za-z0-9+/]{43}=):")
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
 """Names in lower case, as ASGI gives them."""
 
 
