@@ -1,0 +1,386 @@
+"""The appliance channel: reports stored each second, what a full report costs, agents that wait, mutated requests.
+
+One process serves, on SQLite on disk as a service does; another is all the agents. Both share this machine's
+processors, so the agents' work is kept small: everything but the signature is made beforehand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import children
+from tests.benchmarks.figures import Figure
+
+AGENTS = 500
+CONNECTIONS = 64
+SECONDS = 60.0
+WAITING = 10_000
+MUTATIONS = 1_000_000
+
+
+def figures(
+    folder: Path,
+    *,
+    agents: int = AGENTS,
+    connections: int = CONNECTIONS,
+    seconds: float = SECONDS,
+    waiting: int = WAITING,
+) -> Iterator[Figure]:
+    """Reports a second and how long they take, without and with TLS; then a full report, then agents that wait."""
+    for tls in (False, True):
+        with Served(folder / f"tls-{tls}", agents=agents, tls=tls) as (process, told):
+            before = children.cpu_s(process.pid)
+            said = children.ask("channel", "reports", told=told, connections=connections, seconds=seconds)
+            busy = (children.cpu_s(process.pid) - before) / said["seconds"]
+        how = "TLS by the service" if tls else "in the clear"
+        beside = (
+            f"{said['reports']:,} in {said['seconds']:.0f} s over {connections} connections; server {busy:.0%} busy"
+        )
+        yield Figure(
+            f"reports of 1 KB taken and stored, {how}", said["reports"] / said["seconds"], "/s", 1_500, at_least=True,
+            beside=beside,
+        )  # fmt: skip
+        yield Figure(
+            f"the slowest of a hundred of them, {how}", said["p99_s"] * 1_000, "ms", 100,
+            beside=f"median {said['p50_s'] * 1_000:.0f} ms, slowest {said['max_s'] * 1_000:.0f} ms",
+        )  # fmt: skip
+    with Served(folder / "full", agents=agents, tls=False) as (process, told):
+        said = children.ask("channel", "fulls", told=told, seconds=min(seconds, 10.0))
+    yield Figure(
+        "full report of 45 KB, processor time of the server",
+        said["cpu_s"] / said["reports"] * 1_000,
+        "ms",
+        5,
+        beside=f"{said['reports']} of {said['bytes']:,} bytes, one after another",
+    )
+    with Served(folder / "waiting", agents=waiting, tls=False) as (process, told):
+        empty = children.resident_mib(process.pid)
+        with children.running(
+            [sys.executable, "-m", "tests.benchmarks.channel", "wait", json.dumps({"told": told})]
+        ) as them:
+            line = them.stdout.readline() if them.stdout else ""
+            held = int(line or 0)
+            resident = children.resident_mib(process.pid)
+        yield Figure(
+            f"{held:,} agents that wait for a command: resident", resident, "MiB", 700, beside=f"before {empty:.0f} MiB"
+        )
+
+
+def mutations(_folder: Path, *, requests: int = MUTATIONS) -> Iterator[Figure]:
+    """How many mutated requests the verifier lets through: none."""
+    from tests.support import mutated
+
+    began = time.process_time()
+    passed = mutated.let_through(requests, random.Random(requests))
+    took = time.process_time() - began
+    yield Figure(
+        f"of {requests:,} mutated requests the verifier accepts", passed, "", 0.0,
+        beside=f"{requests / took:,.0f} a second",
+    )  # fmt: skip
+
+
+# --- the server ---------------------------------------------------------------------------------------------------
+
+
+class Served:
+    """A process that serves a channel for so many agents, and what its agents must know."""
+
+    def __init__(self, folder: Path, *, agents: int, tls: bool) -> None:
+        folder.mkdir(parents=True)
+        told = json.dumps({"folder": str(folder), "agents": agents, "tls": tls})
+        self._running = children.running([sys.executable, "-m", "tests.benchmarks.channel", "serve", told])
+
+    def __enter__(self) -> Any:
+        process = self._running.__enter__()
+        told = json.loads(process.stdout.readline() if process.stdout else "{}")
+        time.sleep(4)  # it takes nothing that a predecessor may have taken
+        return process, {**told, "pid": process.pid}
+
+    def __exit__(self, *error: Any) -> None:
+        self._running.__exit__(*error)
+
+
+def serve(folder: str, agents: int, tls: bool) -> None:
+    """Be a service's channel, on a store of its own, until this process is ended."""
+    import datetime as dt
+
+    from cloudmon.api import channel as routes
+    from cloudmon.api import server
+    from cloudmon.channel import keys
+    from cloudmon.channel.authority import open_authority
+    from cloudmon.channel.channel import Channel
+    from cloudmon.clock import SystemClock
+    from cloudmon.model.guests import Agent, Enrolment
+    from cloudmon.model.identity import ApplianceId
+    from cloudmon.model.sets import SetSpec, Template
+    from cloudmon.settings import ChannelSettings
+    from cloudmon.store import open_store
+
+    clock = SystemClock()
+    now = clock.now()
+    place = Path(folder)
+    store = open_store(f"sqlite:///{place}/cloudmon.db", log_key=b"k" * 32, anchor_dir=place, now=now)
+    owner = store.monitors.begin(host="h", pid=1, now=now)
+    spec = SetSpec("storefront", agents, Template("web", {"*": "image-1"}))
+    uid = store.sets.put(owner, uid=None, spec=spec, author="file:x", now=now).uid
+    for at in range(1, agents + 1):
+        appliance = ApplianceId(uid, at)
+        agent = Agent(appliance, "default", 1, f"{at:032x}", "0.1.0", now, 1)
+        enrolment = Enrolment(f"a-{uid}-{at}-1", appliance, "default", 1, "x", now, now + dt.timedelta(minutes=15))
+        if at <= 2_000 or agents <= 2_000:
+            store.agents.enrol(owner, agent, enrolment=enrolment, now=now)
+    authority = open_authority(place / "channel", ["127.0.0.1"], now) if tls else None
+    key = b"a key of thirty-two bytes, longer"
+    channel = Channel(store, lambda: owner, clock, ChannelSettings(), key, authority, lambda _reports: None)
+    if agents > 2_000:  # those who only wait need no row of their own on disk
+        for at in range(2_001, agents + 1):
+            appliance = ApplianceId(uid, at)
+            channel.roster._agents[appliance] = Agent(appliance, "default", 1, f"{at:032x}", "0.1.0", now, 1)
+    listening = server.serve_channel(
+        routes.application(channel), "127.0.0.1", 0, authority.context() if authority is not None else None
+    )
+    them = []
+    for at in range(1, agents + 1):
+        found = keys.new(ApplianceId(uid, at), 1, 1, now=int(now.timestamp()))
+        them.append([found.id, keys.secret_of(key, found.id).hex(), f"{at:032x}"])
+    (place / "agents.json").write_text(json.dumps(them))
+    ca = str(place / "channel" / "ca.pem") if tls else ""
+    sys.stdout.write(json.dumps({"port": listening.port, "agents": str(place / "agents.json"), "ca": ca}) + "\n")
+    sys.stdout.flush()
+    threading.Event().wait()
+
+
+# --- the agents ---------------------------------------------------------------------------------------------------
+
+
+class Voice(asyncio.Protocol):
+    """One connection of agents that each speak in turn, the next as soon as the one before was answered."""
+
+    def __init__(self, next_request: Any) -> None:
+        self._next = next_request
+        self._received = b""
+        self.took: list[float] = []
+        self.wrong = 0
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._send()
+
+    def _send(self) -> None:
+        request = self._next()
+        if request is None:
+            self._transport.close()
+            return
+        self._sent = time.perf_counter()
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, found, rest = self._received.partition(b"\r\n\r\n")
+        if not found:
+            return
+        at = head.index(b"content-length: ") + 16
+        length = int(head[at : head.index(b"\r\n", at)])
+        if len(rest) < length:
+            return
+        self.took.append(time.perf_counter() - self._sent)
+        self.wrong += not (head.startswith(b"HTTP/1.1 200") and b'"taken":true' in rest)
+        self._received = b""
+        self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+def _request(path: str, agent: Any, body: bytes) -> bytes:
+    from cloudmon.channel import signing
+
+    key_id, secret, _ = agent
+    nonce = f"{random.getrandbits(128):032x}"
+    headers = signing.sign_request(
+        bytes.fromhex(secret), key_id, method="POST", path=path, body=body, created=int(time.time()), nonce=nonce
+    )
+    lines = [b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % (path.encode(), len(body))]
+    lines += [b"%b: %b\r\n" % pair for pair in headers]
+    return b"".join([*lines, b"\r\n", body])
+
+
+def _content(agent: Any, seq: int, **other: Any) -> dict[str, Any]:
+    return {
+        "v": 1, "instance": agent[2], "boot": "b1", "seq": seq, "at": time.time(), "offset_s": 0.0, "version": "0.1.0",
+        "why": "interval", "config": "", "results": [], **other,
+    }  # fmt: skip
+
+
+def _processes(turn: int, count: int) -> dict[str, Any]:
+    return {
+        str(1_000 + at): {
+            "name": f"worker-{at}", "user": "www-data", "command": f"/usr/sbin/nginx: worker process {at}",
+            "state": "S", "since": 1_790_000_000 + at, "cpu": round(0.01 * ((turn + at) % 90), 2),
+            "rss_mib": 40 + (turn * 7 + at) % 200,
+        }
+        for at in range(count)
+    }  # fmt: skip
+
+
+def _turns(agent: Any, load: list[Any]) -> Iterator[bytes]:
+    """A full report, then differences of about 1 KB that build on each other. Their hashes are as good as true ones:
+    what a state is hashed to is the agent's own time, not the server's."""
+    import hashlib
+
+    from cloudmon.model import states
+
+    sections = {"processes": _processes(0, 6)}
+    before = states.state_hash(sections)
+    config = _content(agent, 1, kind="full", base="", hash=before, sections=sections)
+    config["config"] = load[0]
+    yield json.dumps(config).encode()
+    seq = 1
+    while True:
+        seq += 1
+        after = hashlib.sha256(b"%s %d" % (agent[0].encode(), seq)).hexdigest()
+        body = _content(
+            agent, seq, kind="diff", base=before, hash=after, sections={"processes": {"set": _processes(seq, 4)}}
+        )
+        body["config"] = load[0]
+        yield json.dumps(body).encode()
+        before = after
+
+
+def reports(told: dict[str, Any], connections: int, seconds: float) -> dict[str, Any]:
+    """Agents that report as fast as they are answered; how many were taken, and how long each took."""
+    agents = json.loads(Path(told["agents"]).read_text())
+    return asyncio.run(_reports(told, agents, connections, seconds))
+
+
+async def _reports(told: dict[str, Any], agents: list[Any], connections: int, seconds: float) -> dict[str, Any]:
+    from cloudmon.channel import configs
+    from cloudmon.model.sets import Template
+
+    loop = asyncio.get_running_loop()
+    load = [configs.of_template(Template("web", {"*": "image-1"})).hash]
+    stop = time.perf_counter() + seconds + 2
+
+    def speaking(mine: list[Any]) -> Any:
+        turns = [(agent, _turns(agent, load)) for agent in mine]
+        at = 0
+
+        def following() -> bytes | None:
+            nonlocal at
+            if time.perf_counter() >= stop:
+                return None
+            agent, bodies = turns[at % len(turns)]
+            at += 1
+            return _request("/channel/v1/report", agent, next(bodies))
+
+        return following
+
+    context = ssl.create_default_context(cafile=told["ca"]) if told["ca"] else None
+    began = time.perf_counter()
+    voices = []
+    for at in range(connections):
+        mine = speaking(agents[at::connections])
+        _, voice = await loop.create_connection(
+            lambda mine=mine: Voice(mine), "127.0.0.1", told["port"], ssl=context
+        )  # fmt: skip
+        voices.append(voice)
+    await asyncio.gather(*(voice.ended for voice in voices))
+    took = sorted(one for voice in voices for one in voice.took)
+    wrong = sum(voice.wrong for voice in voices)
+    if wrong:
+        raise RuntimeError(f"{wrong} of {len(took)} reports were not taken")
+    return {
+        "reports": len(took),
+        "seconds": time.perf_counter() - began,
+        "p50_s": took[len(took) // 2],
+        "p99_s": took[len(took) * 99 // 100],
+        "max_s": took[-1],
+    }
+
+
+def fulls(told: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """One agent after another sends a full report of 45 KB; the server's processor time for them."""
+    agents = json.loads(Path(told["agents"]).read_text())
+    return asyncio.run(_fulls(told, agents, seconds))
+
+
+async def _fulls(told: dict[str, Any], agents: list[Any], seconds: float) -> dict[str, Any]:
+    from cloudmon.channel import configs
+    from cloudmon.model import states
+    from cloudmon.model.sets import Template
+
+    config = configs.of_template(Template("web", {"*": "image-1"})).hash
+    packages = {
+        f"lib{name}-dev": {"version": f"1.{name % 40}.{name % 7}-2+deb12u1", "arch": "amd64", "manager": "dpkg"}
+        for name in range(365)
+    }
+    sections = {"packages": packages, "processes": _processes(0, 100)}
+    stop = time.perf_counter() + seconds
+    sent = {"bytes": 0, "turn": 0}
+
+    def following() -> bytes | None:
+        if time.perf_counter() >= stop:
+            return None
+        agent = agents[sent["turn"] % len(agents)]
+        sent["turn"] += 1
+        content = _content(
+            agent, sent["turn"], kind="full", base="", hash=states.state_hash(sections), sections=sections
+        )  # fmt: skip
+        content["config"] = config
+        body = json.dumps(content, separators=(",", ":")).encode()
+        sent["bytes"] = len(body)
+        return _request("/channel/v1/report", agent, body)
+
+    before = children.cpu_s(told["pid"])
+    _, voice = await asyncio.get_running_loop().create_connection(lambda: Voice(following), "127.0.0.1", told["port"])
+    await voice.ended
+    if voice.wrong:
+        raise RuntimeError(f"{voice.wrong} of {len(voice.took)} full reports were not taken")
+    return {"reports": len(voice.took), "bytes": sent["bytes"], "cpu_s": children.cpu_s(told["pid"]) - before}
+
+
+def wait(told: dict[str, Any]) -> None:
+    """Be all the agents, each waiting for a command; says how many when they do."""
+    agents = json.loads(Path(told["agents"]).read_text())
+    asyncio.run(_wait(told, agents))
+
+
+async def _wait(told: dict[str, Any], agents: list[Any]) -> None:
+    import resource
+
+    from cloudmon.channel import configs
+    from cloudmon.model.sets import Template
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    config = configs.of_template(Template("web", {"*": "image-1"})).hash
+    held = []
+    for agent in agents:
+        body = json.dumps({"v": 1, "wait_s": 55, "config": config, "have": []}).encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", told["port"])
+        writer.write(_request("/channel/v1/poll", agent, body))
+        held.append((reader, writer))
+    await asyncio.sleep(2)
+    waiting = sum(not reader._buffer and not reader.at_eof() for reader, _ in held)
+    sys.stdout.write(f"{waiting}\n")
+    sys.stdout.flush()
+    await asyncio.sleep(60)
+
+
+if __name__ == "__main__":
+    parts = {"serve": serve, "wait": wait}
+    if sys.argv[1] in parts:
+        parts[sys.argv[1]](**json.loads(sys.argv[2]))
+    else:
+        children.answer({"reports": reports, "fulls": fulls})
