@@ -50,8 +50,7 @@ def act(  # noqa: PLR0913  # one option each
             raise RequestRefused(f"say which: {target}/1 for one appliance, or '{target}/*' for all of them")
         return asking.Wish(RequestVerb(action.value), named.text, named.aset.tenant, reason)
 
-    patience = asking.Patience(wait, opening.duration_s(timeout, option="--timeout"))
-    asking.ask(config, wish, patience, form)
+    asking.ask(config, wish, asking.Patience.told(wait, timeout), form)
 
 
 def confirm(  # noqa: PLR0913  # one option each
@@ -91,8 +90,7 @@ def confirm(  # noqa: PLR0913  # one option each
         return asking.Wish(RequestVerb.CONFIRM, named.aset.uid, named.aset.tenant, reason, said=said)
 
     ends = asking.ENDS | {RequestState.ACCEPTED}
-    patience = asking.Patience(wait, opening.duration_s(timeout, option="--timeout"), ends)
-    asking.ask(config, wish, patience, form)
+    asking.ask(config, wish, asking.Patience.told(wait, timeout, ends), form)
 
 
 def _known_budget(name: str, clouds: Iterable[str], tenants: Iterable[str]) -> None:

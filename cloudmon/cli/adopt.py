@@ -52,5 +52,4 @@ def adopt(  # noqa: PLR0913  # one option each
         arguments |= {"tag": tag} if tag is not None else {}
         return asking.Wish(RequestVerb.ADOPT, f"{cloud}:{node_id or '*'}", named.aset.tenant, reason, arguments)
 
-    patience = asking.Patience(wait, opening.duration_s(timeout, option="--timeout"))
-    asking.ask(config, wish, patience, form)
+    asking.ask(config, wish, asking.Patience.told(wait, timeout), form)

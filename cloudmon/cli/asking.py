@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import typer
 
@@ -83,6 +83,11 @@ class Patience:
     timeout_s: float = 900.0
     ends: frozenset[RequestState] = ENDS
     """The states that are enough."""
+
+    @classmethod
+    def told(cls, wait: bool, timeout: str, ends: frozenset[RequestState] = ENDS) -> Self:
+        """As the options ``--wait`` and ``--timeout`` say. RequestRefused for what is no duration."""
+        return cls(wait, opening.duration_s(timeout, option="--timeout"), ends)
 
 
 def person() -> str:

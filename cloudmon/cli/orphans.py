@@ -70,7 +70,7 @@ def end(  # noqa: PLR0913  # one option each
     form: Output = Format.TABLE,
 ) -> None:
     """Terminate one orphan. Its data is gone with it."""
-    from cloudmon.cli import asking, opening
+    from cloudmon.cli import asking
     from cloudmon.model.findings import FindingKind
     from cloudmon.model.requests import RequestVerb
     from cloudmon.model.tenants import EVERYONE
@@ -84,5 +84,4 @@ def end(  # noqa: PLR0913  # one option each
             raise RequestRefused(f"{cloud}:{node_id} is no orphan that was found; `cloudmon orphans` lists them")
         return asking.Wish(RequestVerb.END_ORPHAN, f"{cloud}:{node_id}", found[0].tenant, reason)
 
-    patience = asking.Patience(wait, opening.duration_s(timeout, option="--timeout"))
-    asking.ask(config, wish, patience, form)
+    asking.ask(config, wish, asking.Patience.told(wait, timeout), form)

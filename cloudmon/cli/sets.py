@@ -16,6 +16,7 @@ from cloudmon.model.requests import RequestVerb
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Callable
 
     from cloudmon.cli.asking import Wish
     from cloudmon.cli.opening import Names
@@ -179,52 +180,34 @@ def extend(  # noqa: PLR0913  # one option each
     _ask(RequestVerb.EXTEND, name, reason, arguments, (wait, timeout, tenant, config, form))
 
 
-@app.command("pause")
-def pause(  # noqa: PLR0913  # one option each
-    target: Laid,
-    reason: Reason,
-    lasting: For = None,
-    until: UntilThen = None,
-    wait: Wait = True,
-    timeout: Timeout = "1m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
-) -> None:
-    """Take no automatic action at all for a time. Lease ends still hold."""
-    _ask(RequestVerb.PAUSE, target, reason, _end(lasting, until), (wait, timeout, tenant, config, form))
+CONTROLS = {
+    RequestVerb.PAUSE: "Take no automatic action at all for a time. Lease ends still hold.",
+    RequestVerb.PROTECT: "Destroy nothing for a time, whoever asks. Retirement waits and says so.",
+    RequestVerb.MAINTAIN: "Expect faults for a time: none is healed. Down time counts as maintenance.",
+}
 
 
-@app.command("protect")
-def protect(  # noqa: PLR0913  # one option each
-    target: Laid,
-    reason: Reason,
-    lasting: For = None,
-    until: UntilThen = None,
-    wait: Wait = True,
-    timeout: Timeout = "1m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
-) -> None:
-    """Destroy nothing for a time, whoever asks. Retirement waits and says so."""
-    _ask(RequestVerb.PROTECT, target, reason, _end(lasting, until), (wait, timeout, tenant, config, form))
+def _lay(verb: RequestVerb) -> Callable[..., None]:
+    """The command that lays one kind of control upon a set or an appliance."""
+
+    def command(  # noqa: PLR0913  # one option each
+        target: Laid,
+        reason: Reason,
+        lasting: For = None,
+        until: UntilThen = None,
+        wait: Wait = True,
+        timeout: Timeout = "1m",
+        tenant: Tenant = None,
+        config: Config = None,
+        form: Output = Format.TABLE,
+    ) -> None:
+        _ask(verb, target, reason, _end(lasting, until), (wait, timeout, tenant, config, form))
+
+    return command
 
 
-@app.command("maintain")
-def maintain(  # noqa: PLR0913  # one option each
-    target: Laid,
-    reason: Reason,
-    lasting: For = None,
-    until: UntilThen = None,
-    wait: Wait = True,
-    timeout: Timeout = "1m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
-) -> None:
-    """Expect faults for a time: none is healed. Down time counts as maintenance."""
-    _ask(RequestVerb.MAINTAIN, target, reason, _end(lasting, until), (wait, timeout, tenant, config, form))
+for _verb, _about in CONTROLS.items():
+    app.command(_verb.value, help=_about)(_lay(_verb))
 
 
 @app.command("release")
@@ -295,5 +278,4 @@ def _ask(
         text = named.text if named.ordinal is not None else named.aset.name
         return asking.Wish(verb, text, named.aset.tenant, reason, arguments)
 
-    patience = asking.Patience(wait, opening.duration_s(timeout, option="--timeout"))
-    asking.ask(config, wish, patience, form)
+    asking.ask(config, wish, asking.Patience.told(wait, timeout), form)
