@@ -48,6 +48,7 @@ class Server:
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="error",  # what strangers send that is no HTTP is worth no line each
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,

@@ -171,7 +171,7 @@ class Channel:
                 return await self._poll(head, caller, content)
             return await self._enrol(head, caller, content)
         except Malformed as error:
-            self.complaints.add(Reason.MALFORMED, key_id=caller.key_id, peer=head.peer, what=str(error))
+            self.complaints.add(Reason.MALFORMED.value, key_id=caller.key_id, peer=head.peer, what=str(error))
             return replies.signed(caller, 400, None, now=self._unix())
         except Full:
             self.complaints.add("too much waits to be written", key_id=caller.key_id)
@@ -268,11 +268,11 @@ class Channel:
         """The reply to one whose head is right and whose body is not to be had."""
         if reason is not Reason.OVERSIZE:
             return self._refused(head, reason, caller.key_id)
-        self.complaints.add(reason, key_id=caller.key_id, peer=head.peer)
+        self.complaints.add(reason.value, key_id=caller.key_id, peer=head.peer)
         return replies.signed(caller, 413, None, now=self._unix())
 
     def _refused(self, head: Head, reason: Reason, key_id: str = "") -> Reply:
-        self.complaints.add(reason, key_id=key_id, peer=head.peer)
+        self.complaints.add(reason.value, key_id=key_id, peer=head.peer)
         return replies.refused(404 if reason is Reason.PATH else 401)
 
     def _later(self, caller: Caller, retry_after_s: int) -> Reply:
