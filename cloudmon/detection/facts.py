@@ -98,7 +98,8 @@ def known(subject: Subject, now: dt.datetime) -> Facts:
         return Facts(subject, now, {}, None)
     stale_at = heard_at + dt.timedelta(seconds=INTERVALS * _interval_s(subject) + PATIENCE_S)
     counts = member.state is ApplianceState.RUNNING and heard_at >= member.since and now <= stale_at
-    return Facts(subject, now, state.sections if counts else {}, stale_at if counts else None)
+    told = {name: section for name, section in state.sections.items() if isinstance(section, Mapping)} if counts else {}
+    return Facts(subject, now, told, stale_at if counts else None)
 
 
 def _heard_at(subject: Subject) -> dt.datetime | None:
@@ -114,10 +115,11 @@ def _heard_at(subject: Subject) -> dt.datetime | None:
 
 def _interval_s(subject: Subject) -> int:
     """Seconds between two reports: what the template says, or what the agent says that it keeps, if that is longer."""
-    told = subject.state.sections.get("system", {}).get("agent") if subject.state is not None else None
-    kept = told.get("interval_s") if isinstance(told, Mapping) else None
+    kept: object = subject.state.sections if subject.state is not None else None
+    for name in ("system", "agent", "interval_s"):
+        kept = kept.get(name) if isinstance(kept, Mapping) else None
     least = subject.template.report_interval_s
-    return max(least, min(kept, MOST_INTERVAL_S)) if type(kept) is int else least
+    return max(least, min(kept, MOST_INTERVAL_S)) if isinstance(kept, int) else least
 
 
 # --- groups that the monitor makes ------------------------------------------------------------------------------------
