@@ -55,18 +55,6 @@ _ADVANCE = (
     )
 )
 _CHANGES = sa.insert(report_changes)
-_NUMBER = (
-    sa.select(report_changes.c.number)
-    .where(
-        report_changes.c.set_uid == sa.bindparam("b_set_uid"),
-        report_changes.c.ordinal == sa.bindparam("b_ordinal"),
-        report_changes.c.boot == sa.bindparam("b_boot"),
-        report_changes.c.seq == sa.bindparam("b_seq"),
-        report_changes.c.hash == sa.bindparam("b_hash"),
-    )
-    .order_by(report_changes.c.number.desc())
-    .limit(1)
-)
 _END_COMMAND = (
     sa.update(intents)
     .where(
@@ -80,6 +68,15 @@ _END_COMMAND = (
     .values({name: sa.bindparam(name) for name in ("state", "ended_at", "error", "result")})
     .returning(intents.c.verb)
 )
+
+
+def _number_in(table: sa.Table) -> sa.Select[Any]:
+    keys = ("set_uid", "ordinal", "incarnation", "boot", "seq", "hash")
+    numbers = sa.select(table.c.number).where(*(table.c[name] == sa.bindparam(f"b_{name}") for name in keys))
+    return numbers.order_by(table.c.number.desc()).limit(1)
+
+
+_NUMBERS = (_number_in(report_changes), _number_in(report_snapshots))
 
 
 @cache
@@ -223,9 +220,10 @@ def _number(connection: Connection, head: _Head, state: GuestState) -> int | Non
     """Which report of its appliance a state is after; None when there was none such."""
     if (head.boot, head.seq, head.hash, head.incarnation) == (state.boot, state.seq, state.hash, state.incarnation):
         return head.taken
-    about = {"b_set_uid": state.appliance.set_uid, "b_ordinal": state.appliance.ordinal, "b_boot": state.boot}
-    found = connection.execute(_NUMBER, about | {"b_seq": state.seq, "b_hash": state.hash}).scalar_one_or_none()
-    return None if found is None else int(found)
+    about = {f"b_{name}": getattr(state, name) for name in ("incarnation", "boot", "seq", "hash")}
+    about |= {"b_set_uid": state.appliance.set_uid, "b_ordinal": state.appliance.ordinal}
+    found = (connection.execute(numbers, about).scalar_one_or_none() for numbers in _NUMBERS)
+    return next((int(number) for number in found if number is not None), None)
 
 
 def _end_commands(writing: Writing, report: Report, now: dt.datetime) -> None:

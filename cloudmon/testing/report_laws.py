@@ -204,6 +204,16 @@ class ReportLaws(GuestWords):
         assert found is not None
         assert found.sections == LAST
 
+    def test_a_state_that_was_told_whole_is_kept_whole_already(self) -> None:
+        agent = self.enrolled()
+        self.take(self.full(agent))
+        state = self.state(agent)
+        assert state is not None
+        self.take(self.differing(agent))
+        before = self.everything()
+        assert self._store.reports.snapshot(self._owner, state, later(50))
+        assert self.everything() == before
+
     def test_a_state_is_kept_whole_with_the_reports_that_lead_to_it(self) -> None:
         agent = self.enrolled()
         first, second = self.full(agent), self.differing(agent)

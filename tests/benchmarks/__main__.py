@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import cold, ec2, fold, launch, quiet, service
+from tests.benchmarks import cold, ec2, fold, launch, quiet, reports, service
 from tests.benchmarks.figures import HEADING, Figure
 
 FULL: dict[str, Callable[[Path], Iterator[Figure]]] = {
@@ -26,6 +26,7 @@ FULL: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "ec2": ec2.figures,
     "fold": fold.figures,
     "quiet": quiet.figures,
+    "reports": reports.figures,
 }
 QUICK: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "cold": partial(cold.figures, repeats=1),
@@ -34,6 +35,7 @@ QUICK: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "ec2": partial(ec2.figures, instances=50, repeats=1),
     "fold": partial(fold.figures, events=2_000, repeats=1),
     "quiet": partial(quiet.figures, sizes=(20, 40), repeats=1),
+    "reports": partial(reports.figures, reports=200, appliances=20, repeats=1),
 }
 
 

@@ -22,7 +22,7 @@ def figures(folder: Path, *, appliances: int = 1_000, repeats: int = REPEATS) ->
         with tempfile.TemporaryDirectory(dir=folder) as place:
             said = children.ask("launch", "launched", folder=place, appliances=appliances)
             rates.append(appliances / said["seconds"])
-            commits.append(_commit_s(Path(place)))
+            commits.append(commit_s(Path(place)))
     yield Figure(
         f"launch of {appliances:,} appliances, SQLite synchronous=FULL",
         median(rates),
@@ -33,7 +33,7 @@ def figures(folder: Path, *, appliances: int = 1_000, repeats: int = REPEATS) ->
     )
 
 
-def _commit_s(folder: Path) -> float:
+def commit_s(folder: Path) -> float:
     """What one durable commit of one row takes on this disk."""
     connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")

@@ -25,6 +25,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         pytest.param("ec2", 4, id="ec2"),
         pytest.param("fold", 3, id="fold"),
         pytest.param("quiet", 7, id="quiet"),
+        pytest.param("reports", 1, id="reports"),
     ],
 )
 def test_a_quick_run_prints_every_figure(name: str, figures: int) -> None:
