@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from cloudmon.channel import bodies, gate, intake, keys, replies, tokens
+from cloudmon.channel import bodies, gate, intake, keys, replies, shipping, tokens
 from cloudmon.channel.authority import Authority
 from cloudmon.channel.bodies import Malformed
 from cloudmon.channel.complaints import Complaints
@@ -62,7 +62,7 @@ class Channel:
         authority: the CA that agents trust; None where a proxy shows a certificate.
         on_reports: told of reports once they are written, in their order, on a thread of the channel's: it hands them
             on and returns at once.
-        agent: builds the agent that machines fetch; None serves none.
+        agent: builds the agent that machines fetch.
 
     Raises StoreUnavailable when the store does not answer.
     """
@@ -77,7 +77,7 @@ class Channel:
         authority: Authority | None,
         on_reports: Callable[[Sequence[Report]], None],
         *,
-        agent: Callable[[], bytes] | None = None,
+        agent: Callable[[], bytes] = shipping.build,
     ) -> None:
         self.settings = settings
         self.complaints = Complaints(clock)
@@ -258,7 +258,7 @@ class Channel:
     async def _public(self, head: Head) -> Reply:
         if head.path == CA_PEM and self._authority is not None:
             return replies.public(self._authority.ca_pem, replies.PEM)
-        if head.path == AGENT_PYZ and self._agent is not None:
+        if head.path == AGENT_PYZ:
             if self._built is None:
                 self._built = await asyncio.get_running_loop().run_in_executor(self._readers, self._agent)
             return replies.public(self._built, replies.BYTES)
