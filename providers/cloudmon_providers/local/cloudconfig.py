@@ -13,8 +13,12 @@ from typing import NamedTuple
 
 Value = str | None | list["Value"] | dict[str, "Value"]
 
-_KEY = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'#&*!|>%@`{}\[\],-][^#]*?|-[^\s#][^#]*?)\s*:(?=\s|$)""")
-_BLOCK = re.compile(r"([|>])([+-]?)([1-9]?)([+-]?)\s*(?:#.*)?$")
+_BLANK = " \t\r\n"
+"""YAML's white space: less than Python's."""
+_KEY = re.compile(
+    r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'#&*!|>%@`{}\[\],-][^#]*?|-[^\s#][^#]*?)\s*:(?=\s|$)""", re.ASCII
+)
+_BLOCK = re.compile(r"([|>])([+-]?)([1-9]?)([+-]?)\s*(?:#.*)?$", re.ASCII)
 _BEYOND = re.compile(r"[&*!%@`]")
 """What begins anchors, aliases, tags, directives: more of YAML than is read here."""
 
@@ -28,7 +32,7 @@ class _Line(NamedTuple):
 def read(text: str) -> dict[str, Value]:
     """The document. ``ValueError`` names the line that is not understood."""
     body = text.partition("\n")[2]
-    if body.lstrip().startswith("{"):
+    if body.lstrip(_BLANK).startswith("{"):
         try:
             found = json.loads(body)
         except ValueError as error:
@@ -44,7 +48,7 @@ def read(text: str) -> dict[str, Value]:
 
 class _Reader:
     def __init__(self, text: str) -> None:
-        self._lines = text.splitlines()
+        self._lines = text.split("\n")
         self._at = 0
 
     def document(self) -> Value:
@@ -66,7 +70,7 @@ class _Reader:
         """The next line that says something."""
         while self._at < len(self._lines):
             text = self._lines[self._at]
-            bare = text.strip()
+            bare = text.strip(_BLANK)
             if bare and not bare.startswith("#"):
                 indent = len(text) - len(text.lstrip(" "))
                 if text[indent] == "\t":
@@ -95,10 +99,10 @@ class _Reader:
         while (line := self._peek()) is not None and line.indent == indent:
             if line.text != "-" and not line.text.startswith("- "):
                 break
-            rest = line.text[1:].strip()
+            rest = line.text[1:].strip(_BLANK)
             if rest and not rest.startswith("#") and (rest.startswith("- ") or rest == "-" or _KEY.match(rest)):
                 # A map or list that begins on the line of the dash: as if it stood on a line of its own.
-                inner = indent + len(line.text) - len(line.text[1:].lstrip())
+                inner = indent + len(line.text) - len(line.text[1:].lstrip(_BLANK))
                 self._lines[self._at] = " " * inner + rest
                 found.append(self._node(inner))
             else:
@@ -118,7 +122,7 @@ class _Reader:
             self._at += 1
             if not isinstance(key, str) or key in found:
                 raise self._fault(line.number, f"has the key {match[1]} again")
-            found[key] = self._value(line.text[match.end() :].strip(), line, indent, in_map=True)
+            found[key] = self._value(line.text[match.end() :].strip(_BLANK), line, indent, in_map=True)
         return found
 
     def _value(self, rest: str, line: _Line, indent: int, *, in_map: bool = False) -> Value:
@@ -157,7 +161,7 @@ class _Reader:
         inner = max(indent, 0) + int(head[3]) if head[3] else 0
         while self._at < len(self._lines):
             text = self._lines[self._at]
-            if text.strip():
+            if text.strip(_BLANK):
                 own = len(text) - len(text.lstrip(" "))
                 if not inner:
                     inner = own
@@ -166,7 +170,7 @@ class _Reader:
             lines.append(text[inner:] if inner else "")
             self._at += 1
         kept = list(lines)
-        while kept and not kept[-1].strip():
+        while kept and not kept[-1].strip(_BLANK):
             kept.pop()
         text = "\n".join(kept) if head[1] == "|" else _folded(kept)
         if chomp == "-" or not kept:
@@ -203,7 +207,7 @@ class _Flow:
 
     def at_end(self) -> bool:
         rest = self._text[self._at :]
-        return not rest.strip() or (rest[0].isspace() and rest.lstrip().startswith("#"))
+        return not rest.strip(_BLANK) or (rest[0] in _BLANK and rest.lstrip(_BLANK).startswith("#"))
 
     def value(self) -> Value:
         self._space()
@@ -222,15 +226,15 @@ class _Flow:
         while self._at < len(self._text):
             here = self._text[self._at]
             following = self._text[self._at + 1 : self._at + 2]
-            if here in ends and (here != ":" or not following.strip()):
+            if here in ends and (here != ":" or not following.strip(_BLANK)):
                 break
-            if here == "#" and self._text[self._at - 1 : self._at].isspace():
+            if here == "#" and self._at and self._text[self._at - 1] in _BLANK:
                 break
-            if not ends and here == ":" and not following.strip():
+            if not ends and here == ":" and not following.strip(_BLANK):
                 self.fault = "has a colon in a text without quotes"
                 break
             self._at += 1
-        word = self._text[start : self._at].strip()
+        word = self._text[start : self._at].strip(_BLANK)
         if self._at < len(self._text) and self._text[self._at] == "#":
             self._at -= 1
         return None if word in ("", "~", "null", "Null", "NULL") else word
@@ -300,7 +304,7 @@ class _Flow:
         return True
 
     def _space(self) -> None:
-        while self._text[self._at : self._at + 1].isspace():
+        while self._at < len(self._text) and self._text[self._at] in _BLANK:
             self._at += 1
 
 

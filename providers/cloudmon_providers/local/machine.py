@@ -95,7 +95,7 @@ class Machine:
             if found is None:
                 looks += 1
                 self._trim_console()
-                if looks % _KIN_EVERY == 0:
+                if looks % _KIN_EVERY == 1:
                     self._note_kin()
             if found is None or found.si_signo == signal.SIGTERM:
                 self._obey()

@@ -97,11 +97,11 @@ def _write(entry: object, root: Path) -> None:
     path = Path(os.path.normpath(f"{root}/{os.path.normpath('/' + wanted)}"))
     content = _decoded(str(entry.get("content") or ""), str(entry.get("encoding") or ""), wanted)
     mode = int(str(entry.get("permissions") or "0644"), 8)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A link in the image may lead to the machine that we run on.
     inside = os.path.realpath(root)
     if os.path.commonpath([inside, os.path.realpath(path)]) != inside:
         raise ValueError(f"{wanted} lies outside of the root, through a link")
+    path.parent.mkdir(parents=True, exist_ok=True)
     appended = str(entry.get("append")).lower() == "true"
     with path.open("ab" if appended else "wb") as file:
         file.write(content)
