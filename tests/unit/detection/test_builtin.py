@@ -1,0 +1,146 @@
+"""Each built-in rule fires, is quiet, and does not know, where it should."""
+
+from __future__ import annotations
+
+import pytest
+from examined import GB, HASH, NOW, ago, built_in, sections, subject, with_template
+
+from cloudmon.detection.facts import Subject
+from cloudmon.detection.judge import Verdict
+from cloudmon.model.appliances import ApplianceState, Power
+from cloudmon.model.sets import Application
+
+FIRES, QUIET, UNKNOWN = Verdict.HOLDS, Verdict.CLEAR, Verdict.UNKNOWN
+
+
+def application(**changes: object) -> Subject:
+    return subject({"applications": {"shop": {**sections()["applications"]["shop"], **changes}}})
+
+
+def looping(restarts: int, started_s: float, state: str = "up") -> Subject:
+    process = {**sections()["processes"]["70"], "since": NOW.timestamp() - started_s}
+    told = {"state": state, "since": NOW.timestamp() - started_s, "restarts": restarts, "pid": 70}
+    return subject({"applications": {"shop": told}, "processes": {"70": process}})
+
+
+def file(told: object) -> Subject:
+    return subject({"files": {"/etc/shop.conf": told}})
+
+
+def package(told: object) -> Subject:
+    return subject({"packages": {"shop": told} if told is not None else {}})
+
+
+def disk(*, told: object) -> Subject:
+    return subject({"disks": {"/": told}})
+
+
+def memory(**told: object) -> Subject:
+    return subject({"memory": {"now": told}})
+
+
+SILENT = subject({}, heard_s=151)
+CASES = [
+    ("node-down", "", subject(member={"state": ApplianceState.FAULTED}), FIRES),
+    ("node-down", "", subject(member={"state": ApplianceState.STOPPED}), FIRES),
+    ("node-down", "", subject(member={"state": ApplianceState.STOPPED, "wanted": Power.STOPPED}), QUIET),
+    ("node-down", "", subject(), QUIET),
+    ("node-down", "", SILENT, QUIET),
+    ("report-silent", "", SILENT, FIRES),
+    ("report-silent", "", subject(heard_s=150), QUIET),
+    ("report-silent", "", subject(heard_s=900, member={"state": ApplianceState.STOPPED}), QUIET),
+    ("report-silent", "", subject(agent=False, told=False), UNKNOWN),
+    ("report-silent", "", subject(heard_s=900, member={"incarnation": 2}), UNKNOWN),
+    ("application-down", "shop", application(state="down"), FIRES),
+    ("application-down", "shop", subject(), QUIET),
+    ("application-down", "shop", application(state="unknown"), UNKNOWN),
+    ("application-down", "shop", subject({"applications": {}}), UNKNOWN),
+    ("application-down", "shop", subject({"applications": {"shop": {"state": "down"}}}, heard_s=151), UNKNOWN),
+    ("restart-loop", "shop", looping(3, 40), FIRES),
+    ("restart-loop", "shop", looping(3, 40, "down"), FIRES),
+    ("restart-loop", "shop", looping(2, 40), QUIET),
+    ("restart-loop", "shop", looping(9, 120), QUIET),
+    ("restart-loop", "shop", subject({"processes": None}), UNKNOWN),
+    ("disk-nearly-full", "/", disk(told={"used_share": 0.9}), FIRES),
+    ("disk-nearly-full", "/", disk(told={"used_share": 0.899}), QUIET),
+    ("disk-nearly-full", "/", disk(told={"total_mib": 10}), UNKNOWN),
+    ("disk-nearly-full", "", subject({"disks": None}), UNKNOWN),
+    ("memory-pressure", "", memory(total_mib=2 * GB, available_mib=100), FIRES),
+    ("memory-pressure", "", memory(total_mib=2 * GB, available_mib=103), QUIET),
+    ("memory-pressure", "", memory(total_mib=2 * GB), UNKNOWN),
+    ("package-outdated", "shop", package({"version": "2.0"}), FIRES),
+    ("package-outdated", "shop", package({"version": "2.10"}), FIRES),
+    ("package-outdated", "shop", package(None), FIRES),
+    ("package-outdated", "shop", package({"version": "2.1"}), QUIET),
+    ("package-outdated", "shop", package({"version": "2.1-3+deb12u1"}), QUIET),
+    ("package-outdated", "shop", package({"arch": "amd64"}), UNKNOWN),
+    ("package-outdated", "shop", subject({"packages": None}), UNKNOWN),
+    ("file-changed", "/etc/shop.conf", file({"sha256": "cd" * 32}), FIRES),
+    ("file-changed", "/etc/shop.conf", file({"missing": True}), FIRES),
+    ("file-changed", "/etc/shop.conf", file({"sha256": HASH}), QUIET),
+    ("file-changed", "/etc/shop.conf", file({"size": 3}), UNKNOWN),
+    ("stray-account", "eve", subject({"accounts": {"eve": {"uid": 1000, "shell": "/bin/sh"}}}), FIRES),
+    ("stray-account", None, subject(), QUIET),
+    ("stray-account", "", subject({"accounts": None}), UNKNOWN),
+    ("stray-account", "", subject(template=with_template(accounts=None)), UNKNOWN),
+    ("stray-process", "miner", subject({"processes": {"9": {"name": "miner", "command": "./miner"}}}), FIRES),
+    ("stray-process", None, subject(), QUIET),
+    ("stray-process", "", subject({"processes": None}), UNKNOWN),
+    ("stray-process", "", subject(template=with_template(processes=None)), UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "item", "about", "expected"),
+    CASES,
+    ids=[f"{rule} {expected.name.lower()} {number}" for number, (rule, _, _, expected) in enumerate(CASES)],
+)
+def test_a_built_in_rule_comes_to(rule: str, item: str | None, about: Subject, expected: Verdict) -> None:
+    found = {one.item: one.verdict for one in built_in().judge(about, NOW) if one.ready.rule.name == rule}
+    # A rule that stands for what is unexpected stands for nothing where nothing is.
+    assert found == ({} if item is None else {item: expected})
+
+
+def test_every_built_in_rule_has_a_firing_a_quiet_and_an_unknown_case() -> None:
+    rules = {rule.name for policy in built_in().rules.policies for rule in policy.rules}
+    # Whether a node is down is known as long as the monitor knows anything.
+    assert {(rule, verdict) for rule, _, _, verdict in CASES} == {
+        (rule, verdict) for rule in rules for verdict in Verdict
+    } - {("node-down", UNKNOWN)}
+
+
+def test_a_well_appliance_has_no_symptom_and_nothing_to_remember() -> None:
+    found = built_in().look(subject(), NOW, states={}, opened=())
+    assert (found.symptoms, found.change) == ((), None)
+
+
+def test_an_appliance_whose_template_declares_nothing_is_judged_by_what_is_left() -> None:
+    bare = with_template(applications={}, files=(), file_hashes={}, accounts=None, processes=None)
+    found = {one.ready.rule.name for one in built_in().judge(subject(template=bare), NOW) if one.verdict is QUIET}
+    assert found == {"node-down", "report-silent", "disk-nearly-full", "memory-pressure"}
+
+
+def test_an_application_without_a_wanted_version_is_never_outdated() -> None:
+    anything = with_template(applications={"shop": Application(match="shop", package="shop")})
+    found = [
+        one for one in built_in().judge(subject(template=anything), NOW) if one.ready.rule.name == "package-outdated"
+    ]
+    assert found == []
+
+
+def test_nothing_fires_because_an_appliance_fell_silent_but_the_rule_that_says_so() -> None:
+    ill = subject(
+        {
+            "applications": {"shop": {"state": "down", "since": 1, "restarts": 9, "pid": 7}},
+            "disks": {"/": {"used_share": 1.0}},
+            "memory": {"now": {"total_mib": 9, "available_mib": 0}},
+            "packages": {},
+            "accounts": {"eve": {}},
+            "processes": {"9": {"name": "miner"}},
+            "files": {"/etc/shop.conf": {"missing": True}},
+        },
+        heard_s=600,
+        member={"since": ago(9_000)},
+    )
+    found = built_in().judge(ill, NOW)
+    assert {one.ready.rule.name for one in found if one.verdict is FIRES} == {"report-silent"}
