@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from cloudmon.model.identity import Token, ownership_tags
+from cloudmon.model.nodes import ENDING, NodeRequest
 from cloudmon.model.offers import Offer
 from cloudmon.testing import ProviderConformance
-from cloudmon_providers.aws import AwsProvider
+from cloudmon_providers.aws import AwsProvider, boto
+from cloudmon_providers.aws.credentials import Credentials
 from cloudmon_providers.aws.options import AwsOptions
 
 
@@ -54,6 +57,31 @@ class TestAws(_OnMoto):
         provider = _provider(moto_ec2_with_tokens, honours_tokens=True)
         yield provider
         provider.reset()
+
+
+@pytest.fixture
+def on_moto(moto_ec2_with_tokens: str) -> Iterator[AwsProvider]:
+    provider = _provider(moto_ec2_with_tokens, honours_tokens=True)
+    yield provider
+    provider.reset()
+
+
+def test_spot_is_offered_bought_and_ended_as_any_other(on_moto: AwsProvider, moto_ec2_with_tokens: str) -> None:
+    key = "aws/us-east-1a/m5.large/spot"
+    (offer,) = (offer for offer in on_moto.list_offers() if offer.key == key)
+    assert offer.price is not None
+    assert (offer.price.source, offer.price.currency) == ("aws-spot", "USD")
+    token = Token("aaaaaaaaaaaa", "bbbbbbbbbbbb", 1, 1)
+    tags = ownership_tags(token, set_name="web", tenant="default")
+    request = NodeRequest(str(token), "web-1", offer, _OnMoto.image, tags)
+    made = on_moto.create_node(request)
+    assert on_moto.create_node(request).id == made.id
+    client = boto.client("ec2", "us-east-1", Credentials("a", "b", None), endpoint=moto_ec2_with_tokens, timeout_s=30)
+    (reservation,) = client.describe_instances(InstanceIds=[made.id])["Reservations"]
+    assert reservation["Instances"][0]["InstanceLifecycle"] == "spot"
+    assert [(node.id, node.token) for node in on_moto.list_nodes().nodes] == [(made.id, str(token))]
+    on_moto.destroy_node(made.id)
+    assert on_moto.get_node(made.id).state in ENDING
 
 
 class TestAwsWithoutTokens(_OnMoto):

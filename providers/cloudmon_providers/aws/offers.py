@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -16,8 +18,13 @@ from cloudmon_providers.aws.options import AwsOptions
 log = logging.getLogger(__name__)
 
 
-def of(cloud: str, options: AwsOptions, credentials: Credentials, *, timeout_s: float) -> Sequence[Offer]:
-    """Every allowed instance type in every allowed zone. Errors of EC2 are ours; one of pricing costs only prices."""
+def of(
+    cloud: str, options: AwsOptions, credentials: Credentials, *, now: dt.datetime, timeout_s: float
+) -> Sequence[Offer]:
+    """Every allowed instance type in every allowed zone, and what of it is to be had as spot.
+
+    Errors of EC2 are ours; one of pricing costs only prices, one of spot prices only spot offers.
+    """
     with boto.translating(cloud, "list_offers"):
         ec2 = boto.client("ec2", options.region, credentials, endpoint=options.endpoint, timeout_s=timeout_s)
         types = _types(ec2, options)
@@ -33,7 +40,9 @@ def of(cloud: str, options: AwsOptions, credentials: Credentials, *, timeout_s: 
         for size, zone in places
         if (found := types.get(size)) is not None and not _is_mac(found)
     ]
-    return sorted(offers, key=lambda offer: (offer.size, offer.location))
+    sold_as_spot = {size for size, found in types.items() if "spot" in found.get("SupportedUsageClasses", ("spot",))}
+    offers += list(_spot(offers, sold_as_spot, _spot_prices(cloud, ec2, options, now)))
+    return sorted(offers, key=lambda offer: (offer.size, offer.location, offer.spot))
 
 
 def _types(ec2: Any, options: AwsOptions) -> dict[str, Mapping[str, Any]]:
@@ -82,6 +91,25 @@ def _offer(cloud: str, options: AwsOptions, found: Mapping[str, Any], zone: str,
         price=price,
         architecture="x86_64" if "x86_64" in architectures else str(architectures[0]),
     )
+
+
+def _spot(offers: Sequence[Offer], sold: Collection[str], known: Mapping[tuple[str, str], Price]) -> Iterator[Offer]:
+    """What is sold on demand, at its spot price; without one nobody knows whether there is any."""
+    for offer in offers:
+        price = known.get((offer.size, offer.location))
+        if price is not None and offer.size in sold:
+            yield dataclasses.replace(offer, price=price, spot=True)
+
+
+def _spot_prices(cloud: str, ec2: Any, options: AwsOptions, now: dt.datetime) -> Mapping[tuple[str, str], Price]:
+    if not options.spot:
+        return {}
+    try:
+        with boto.translating(cloud, "spot prices"):
+            return prices.of_spot(ec2, options.region, now, _asked(options))
+    except errors.CloudError as error:
+        log.warning("%s: no spot prices from AWS, so no spot offers: %s", cloud, error)
+        return {}
 
 
 def _prices(cloud: str, options: AwsOptions, credentials: Credentials, *, timeout_s: float) -> Mapping[str, Price]:

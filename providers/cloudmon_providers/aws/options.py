@@ -88,6 +88,10 @@ class AwsOptions(Group):
     """Size of each root volume, shown as the offers' disk; an image that is larger keeps its own size."""
     require_imdsv2: bool = True
     """Whether instances give metadata and credentials to token-bearing requests only."""
+    spot: bool = True
+    """Whether spot capacity is offered too, where it has a price; it needs the permission
+    ``ec2:DescribeSpotPriceHistory``. Only sets whose needs say ``spot`` are placed there. EC2 takes such instances back
+    at any time and stops none of them."""
     pricing: bool = True
     """Whether the Pricing API is asked; it needs the permission ``pricing:GetProducts``."""
     pricing_endpoint: str = ""

@@ -1,4 +1,5 @@
-"""Prices of Linux on-demand instances: AWS's own first, then the operator's list, then libcloud's old table.
+"""Prices of Linux on-demand instances: AWS's own first, then the operator's list, then libcloud's old table; and those
+of spot instances, which only AWS knows, zone by zone.
 
 A price has a source and a date, and zero is no price. What none of the three knows stays unknown.
 """
@@ -27,6 +28,8 @@ FILTERS: Final[Mapping[str, str]] = {
     "licenseModel": "No License required",
 }
 
+SPOT_PRODUCTS: Final = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")
+
 
 def endpoint_region(region: str) -> str:
     """Where the Pricing API answers for a region: it lives in few."""
@@ -39,6 +42,30 @@ def of_aws(client: Any, region: str) -> dict[str, Price]:
     filters.append({"Type": "TERM_MATCH", "Field": "regionCode", "Value": region})
     pages = client.get_paginator("get_products").paginate(ServiceCode="AmazonEC2", Filters=filters)
     return dict(_products(text for page in pages for text in page["PriceList"]))
+
+
+def of_spot(ec2: Any, region: str, now: dt.datetime, asked: Mapping[str, Any]) -> dict[tuple[str, str], Price]:
+    """Spot price by instance type and zone as it is ``now``; ``ec2`` is boto3's client, ``asked`` narrows its answer.
+
+    A price is dated by the day since which it holds.
+    """
+    pages = ec2.get_paginator("describe_spot_price_history").paginate(
+        StartTime=now, ProductDescriptions=list(SPOT_PRODUCTS), **asked
+    )
+    newest: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for found in (found for page in pages for found in page["SpotPriceHistory"]):
+        place = (str(found["InstanceType"]), str(found["AvailabilityZone"]))
+        if place not in newest or newest[place]["Timestamp"] < found["Timestamp"]:
+            newest[place] = found
+    prices = {}
+    for place, found in newest.items():
+        try:
+            per_hour = Decimal(found["SpotPrice"])
+        except InvalidOperation:
+            continue
+        if per_hour.is_finite() and per_hour > 0:
+            prices[place] = Price(per_hour, _currency(region), "aws-spot", found["Timestamp"].date())
+    return prices
 
 
 def of_list(prices: PriceList | None) -> dict[str, Price]:
@@ -60,8 +87,12 @@ def of_libcloud(region: str) -> dict[str, Price]:
     for size, by_region in table.items():
         per_hour = Decimal(str(by_region.get(region) or 0))
         if per_hour > 0:
-            found[size] = Price(per_hour, "CNY" if region.startswith("cn-") else "USD", "libcloud", LIBCLOUD_DATED)
+            found[size] = Price(per_hour, _currency(region), "libcloud", LIBCLOUD_DATED)
     return found
+
+
+def _currency(region: str) -> str:
+    return "CNY" if region.startswith("cn-") else "USD"
 
 
 def _products(texts: Iterable[str]) -> Iterator[tuple[str, Price]]:

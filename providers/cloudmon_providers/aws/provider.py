@@ -113,7 +113,7 @@ class AwsProvider(LibcloudProvider):
             raise errors.Unsupported(f"{self.cloud}: EC2 cannot {verb}", cloud=self.cloud)
 
     def offers(self) -> Sequence[Offer]:
-        return offers.of(self.cloud, self._options, self._source.current(), timeout_s=self._timeout_s)
+        return offers.of(self.cloud, self._options, self._source.current(), now=self._now(), timeout_s=self._timeout_s)
 
     # --- inside ----------------------------------------------------------------------------------------------------
 

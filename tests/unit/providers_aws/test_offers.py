@@ -29,6 +29,17 @@ def place(name: str, zone: str) -> dict[str, str]:
     return {"InstanceType": name, "LocationType": "availability-zone", "Location": zone}
 
 
+def history(name: str, zone: str, price: str, at: str = "2026-11-01T11:00:00Z") -> dict[str, object]:
+    """One line of the spot price history."""
+    return {
+        "InstanceType": name,
+        "AvailabilityZone": zone,
+        "SpotPrice": price,
+        "ProductDescription": "Linux/UNIX",
+        "Timestamp": dt.datetime.fromisoformat(at),
+    }
+
+
 def product(size: str, per_hour: str, *, unit: str = "Hrs", dated: str = "2026-10-15T18:29:26Z") -> str:
     """One element of GetProducts' PriceList, as AWS writes it."""
     code = "KJVZ2PZUVQEFVN4R.JRTCKXETXF"
@@ -92,9 +103,10 @@ class Answers:
         self.regions[service] = region
         return self.clients[service]
 
-    def sells(self, *kinds, places=()):
+    def sells(self, *kinds, places=(), spot=()):
         self.stubs["ec2"].add_response("describe_instance_types", {"InstanceTypes": list(kinds)})
         self.stubs["ec2"].add_response("describe_instance_type_offerings", {"InstanceTypeOfferings": list(places)})
+        self.stubs["ec2"].add_response("describe_spot_price_history", {"SpotPriceHistory": list(spot)})
 
     def costs(self, *texts: str, following: str | None = None) -> None:
         more = {"NextToken": following} if following else {}
@@ -108,6 +120,7 @@ def answers(monkeypatch) -> Answers:
     return found
 
 
+NOW = dt.datetime(2026, 11, 1, 12, 0, tzinfo=dt.UTC)
 M5 = Offer("east", "m5.large", "us-east-1a", 2, 8_192, 8)
 
 
@@ -151,6 +164,77 @@ def test_an_error_of_pricing_costs_prices_and_never_offers(make, answers, code, 
         answers.stubs["pricing"].add_client_error("get_products", code, "words", 400)
     assert [offer.price for offer in make(pricing=True).list_offers()] == [None]
     assert "no prices from AWS" in caplog.text
+
+
+def test_what_can_be_had_as_spot_is_offered_as_spot_too_at_its_price_of_now(make, answers) -> None:
+    answers.sells(
+        kind("m5.large"),
+        places=[place("m5.large", "us-east-1a"), place("m5.large", "us-east-1b")],
+        spot=[
+            history("m5.large", "us-east-1a", "0.0400", "2026-10-31T11:00:00Z"),
+            history("m5.large", "us-east-1a", "0.0311", "2026-11-01T11:00:00Z"),
+            history("m5.large", "us-east-1a", "0.0500", "2026-10-30T11:00:00Z"),
+        ],
+    )
+    on_demand, spot, elsewhere = make().list_offers()
+    assert (on_demand.key, elsewhere.key) == ("east/us-east-1a/m5.large", "east/us-east-1b/m5.large")
+    assert (spot.key, spot.spot) == ("east/us-east-1a/m5.large/spot", True)
+    assert spot.price == Price(Decimal("0.0311"), "USD", "aws-spot", dt.date(2026, 11, 1))
+    assert (spot.vcpus, spot.memory_mib, spot.guaranteed_until) == (2, 8_192, None)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "spot"),
+    [
+        pytest.param([kind("m5.large")], [], id="no price"),
+        pytest.param([kind("m5.large")], [history("m5.large", "us-east-1a", "0.0")], id="zero"),
+        pytest.param([kind("m5.large")], [history("m5.large", "us-east-1a", "nonsense")], id="no number"),
+        pytest.param([kind("m5.large")], [history("m5.large", "us-east-1f", "0.03")], id="a zone that is not sold"),
+        pytest.param([kind("m5.large")], [history("c5.large", "us-east-1a", "0.03")], id="a type that is not sold"),
+        pytest.param(
+            [kind("m5.large", SupportedUsageClasses=["on-demand"])],
+            [history("m5.large", "us-east-1a", "0.03")],
+            id="a type that is not sold as spot",
+        ),
+    ],
+)
+def test_spot_without_a_price_is_no_offer(make, answers, kinds, spot) -> None:
+    answers.sells(*kinds, places=[place("m5.large", "us-east-1a")], spot=spot)
+    assert [offer.key for offer in make().list_offers()] == ["east/us-east-1a/m5.large"]
+
+
+def test_the_spot_prices_of_now_are_asked_for_and_of_what_is_allowed_only(make, answers) -> None:
+    filters = [{"Name": "instance-type", "Values": ["m5.large"]}]
+    answers.stubs["ec2"].add_response("describe_instance_types", {"InstanceTypes": [kind("m5.large")]})
+    answers.stubs["ec2"].add_response("describe_instance_type_offerings", {"InstanceTypeOfferings": []})
+    answers.stubs["ec2"].add_response(
+        "describe_spot_price_history",
+        {"SpotPriceHistory": []},
+        {"StartTime": NOW, "ProductDescriptions": ["Linux/UNIX", "Linux/UNIX (Amazon VPC)"], "Filters": filters},
+    )
+    make(instance_types=("m5.large",)).list_offers()
+    answers.stubs["ec2"].assert_no_pending_responses()
+
+
+def test_who_wants_no_spot_does_not_ask_for_its_prices(make, answers) -> None:
+    answers.sells(
+        kind("m5.large"),
+        places=[place("m5.large", "us-east-1a")],
+        spot=[history("m5.large", "us-east-1a", "0.03")],
+    )
+    assert [offer.spot for offer in make(spot=False).list_offers()] == [False]
+    assert len(answers.stubs["ec2"]._queue) == 1
+
+
+@pytest.mark.parametrize("code", ["UnauthorizedOperation", "RequestLimitExceeded", "InternalError"])
+def test_spot_prices_that_cannot_be_had_cost_spot_offers_and_no_others(make, answers, code, caplog) -> None:
+    answers.stubs["ec2"].add_response("describe_instance_types", {"InstanceTypes": [kind("m5.large")]})
+    places = [place("m5.large", "us-east-1a")]
+    answers.stubs["ec2"].add_response("describe_instance_type_offerings", {"InstanceTypeOfferings": places})
+    for _ in range(3):
+        answers.stubs["ec2"].add_client_error("describe_spot_price_history", code, "words", 400)
+    assert [offer.spot for offer in make().list_offers()] == [False]
+    assert "no spot offers" in caplog.text
 
 
 def test_the_operators_list_steps_in_before_the_old_table_of_libcloud(make, answers) -> None:
