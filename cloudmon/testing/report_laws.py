@@ -66,6 +66,8 @@ class ReportLaws(GuestWords):
         agent = self.enrolled()
         assert self.take(self.full(agent, 7), self.full(agent, 1, boot="boot-2")) == [True, True]
         assert self.take(self.full(agent, 7), self.full(agent, 6), self.full(agent, 1, boot="boot-2")) == [False] * 3
+        assert self.take(self.full(agent, 1, boot="boot-3")) == [True]
+        assert self.take(self.full(agent, 7), self.full(agent, 1, boot="boot-2")) == [False, False]
         resumed = self.full(agent, 8)
         assert self.take(resumed, self.full(agent, 1, boot="boot-2")) == [True, False], "a machine that was put back"
 
