@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 
 COMMANDS: Mapping[str, Entry] = {
     "init": Entry("init:init", "Write a commented settings file for one kind of cloud."),
-    "schema": Entry("schema:schema", "Print the JSON Schema of settings files."),
+    "schema": Entry("schema:schema", "Print the JSON Schema of settings files, or of facts."),
     "doctor": Entry("doctor:doctor", "Check settings, store, clouds and clock, and say what to do."),
     "plan": Entry("plan:plan", "Show what would be done now, why, and what holds it back."),
     "apply": Entry("plan:apply", "Do it, and watch until wanted and seen agree."),
@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Entry] = {
     "status": Entry("status:status", "Show every appliance, and what it waits for."),
     "act": Entry("act:act", "Start, stop, suspend, resume, reboot or replace appliances."),
     "actions": Entry("actions:actions", "Show control actions: why they were taken and how they ended."),
+    "policy": Entry("policy:app", "List the rules of detection, and try them on recorded facts."),
     "incidents": Entry("actions:incidents", "Show what could not be brought to its end."),
     "confirm": Entry("act:confirm", "Let pass for an hour what a breaker holds back."),
     "sets": Entry("sets:app", "List, show, extend, pause, protect, maintain, release and retire sets."),

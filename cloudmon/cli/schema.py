@@ -1,9 +1,10 @@
-"""``cloudmon schema``: the JSON Schema of settings files, for editors and for reading."""
+"""``cloudmon schema``: the JSON Schema of settings files, for editors and for reading, and of the facts of rules."""
 
 from __future__ import annotations
 
+import enum
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,9 +12,22 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
-def schema() -> None:
-    """Print the JSON Schema of settings files, with the options of every installed provider."""
-    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+class Subject(enum.StrEnum):
+    """What there is a schema of."""
+
+    SETTINGS = "settings"
+    FACTS = "facts"
+
+
+def schema(
+    of: Annotated[Subject, typer.Argument(help="Settings files, or the facts that rules speak of.")] = Subject.SETTINGS,
+) -> None:
+    """Print the JSON Schema of settings files, with the options of every installed provider; or that of the facts of an
+    appliance, which rules speak of."""
+    from cloudmon.detection import schema as facts
+
+    found = facts.json_schema() if of is Subject.FACTS else json_schema()
+    typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
 
 
 def json_schema() -> dict[str, Any]:

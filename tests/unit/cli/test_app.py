@@ -18,8 +18,10 @@ SUBCOMMANDS = {
     "orphans": ("end",),
     "placement": ("show",),
     "audit": ("verify", "show"),
+    "policy": ("list", "show", "test"),
 }
-READS = [name for name in COMMANDS if name not in {"init", "schema", "run", "upgrade", "sets", "placement", "audit"}]
+SILENT = {"init", "schema", "run", "upgrade"}
+READS = [name for name in COMMANDS if name not in {*SILENT, "sets", "placement", "audit", "policy"}]
 
 
 def invoke(*arguments: str) -> tuple[int, str, str]:
