@@ -83,12 +83,26 @@ def service(config: Path | None) -> Service:
     """The monitor of the settings, to be entered: for commands that look at clouds or do what is asked. Its log
     lines go to stderr, from warnings on."""
     from cloudmon import logs
-    from cloudmon.monitor.service import open_service
 
-    found = open_service(settings_path(config), clock())
+    found = service_of(settings_path(config), clock())
     form = found.settings.monitor.log_format
     logs.configure(found.clock, form=form, level="warning", secrets=secrets_of(found.settings))
     return found
+
+
+def service_of(path: Path, clock: Clock) -> Service:
+    """The monitor of the settings at ``path``; nodes of templates that want it are launched with the agent."""
+    from cloudmon.monitor.act import Boot, as_it_is
+    from cloudmon.monitor.service import open_service
+
+    def boot_of(settings: Settings, clock: Clock) -> Boot:
+        if settings.channel is None:
+            return as_it_is
+        from cloudmon.channel.booting import Booting
+
+        return Booting(settings, clock)
+
+    return open_service(path, clock, boot_of=boot_of)
 
 
 def scope_of(tenant: str | None) -> Scope:

@@ -20,10 +20,9 @@ def run(config: Config = None) -> None:
     """
     from cloudmon import logs
     from cloudmon.api import app, server
-    from cloudmon.cli import opening
+    from cloudmon.cli import channels, opening
     from cloudmon.clock import SystemClock
     from cloudmon.errors import MonitorAlreadyRuns
-    from cloudmon.monitor.service import open_service
     from cloudmon.monitor.serving import Serving
     from cloudmon.settings import secrets_of
 
@@ -35,7 +34,7 @@ def run(config: Config = None) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     clock = SystemClock()
-    service = open_service(opening.settings_path(config), clock)
+    service = opening.service_of(opening.settings_path(config), clock)
     monitor = service.settings.monitor
     logs.configure(clock, form=monitor.log_format, level=monitor.log_level, secrets=secrets_of(service.settings))
     with service:
@@ -52,7 +51,8 @@ def run(config: Config = None) -> None:
         if monitor.health_port:
             listening = server.serve(app.application(serving.health), monitor.health_address, monitor.health_port)
         try:
-            serving.run(stop)
+            with channels.served(service, serving):
+                serving.run(stop)
         finally:
             if listening is not None:
                 listening.stop()

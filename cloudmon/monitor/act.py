@@ -40,7 +40,17 @@ class Call:
     """Not begun after this instant, however often the intent was tried before; None: the intent's own deadline."""
 
 
-def node_request(step: Step, spec: SetSpec) -> NodeRequest:
+Boot = Callable[[str, Token, SetSpec], str]
+"""A template's user data, its words replaced; the incarnation's token; its set -> the user data that its node gets. A
+pure function: the same token always comes with the same user data."""
+
+
+def as_it_is(user_data: str, _token: Token, _spec: SetSpec) -> str:
+    """The template's own, and nothing more."""
+    return user_data
+
+
+def node_request(step: Step, spec: SetSpec, boot: Boot = as_it_is) -> NodeRequest:
     """A pure function of the incarnation: the generation it was opened with, its token and its offer."""
     intent, offer = step.intent, step.offer
     if offer is None:
@@ -53,6 +63,9 @@ def node_request(step: Step, spec: SetSpec) -> NodeRequest:
         "{ordinal}": str(ordinal),
         "{incarnation}": str(intent.incarnation),
     }
+    token = Token.parse(intent.token)
+    if token is None:
+        raise AssertionError(f"{intent.token!r} was made by this estate")
     user_data = template.user_data
     for word, value in words.items():
         user_data = user_data.replace(word, value)
@@ -62,7 +75,7 @@ def node_request(step: Step, spec: SetSpec) -> NodeRequest:
         offer=_plain(offer),
         image=template.images.get(offer.cloud) or template.images.get("*", ""),
         tags=tags_of(intent.token, spec),
-        user_data=user_data,
+        user_data=boot(user_data, token, spec),
         options=template.options.get(offer.cloud),
     )
 

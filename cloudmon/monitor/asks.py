@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,13 +15,21 @@ from cloudmon.model import specs as spec_codec
 from cloudmon.model.actions import Intent, LogEntry
 from cloudmon.model.appliances import Member
 from cloudmon.model.findings import FindingKind
+from cloudmon.model.guests import Enrolment
+from cloudmon.model.identity import ApplianceId
 from cloudmon.model.requests import Request, RequestState, RequestVerb
 from cloudmon.model.sets import ApplianceSet, SetSpec
 from cloudmon.model.tenants import Scope
+from cloudmon.reconcile import adoption
 from cloudmon.reconcile import requests as asking
 from cloudmon.reconcile.picture import Estate
 from cloudmon.reconcile.requests import Answer
 from cloudmon.store import Ownership, SetMove, Store
+
+TOKEN_S = 15 * 60
+"""How long a token by hand is good, in seconds."""
+
+_BY_HAND = re.compile(r"m-[a-z2-7]{12}", re.ASCII)
 
 _log = structlog.get_logger(__name__)
 
@@ -35,6 +44,8 @@ class Desk:
     store: Store
     owner: Ownership
     admit: Admit
+    unseated: Callable[[ApplianceId], None]
+    """Told of appliances whose agent is not believed any more."""
 
     def answer_pending(self, now: dt.datetime) -> None:
         """Answer what can be answered from the store alone. Adoption waits for a view, see :mod:`adopt`."""
@@ -64,12 +75,41 @@ class Desk:
         if request.verb is RequestVerb.CONFIRM:
             return Answer(RequestState.ACCEPTED)
         aset, members = self.target(request)
+        if request.verb in (RequestVerb.ENROL, RequestVerb.REVOKE):
+            return self._about_agent(request, members, now)
         if aset is None:
             name, _ = asking.split(request.target)
             last = self.store.sets.named(Scope.of(request.tenant), name)
             if last is not None:
                 return asking.ended(request, last, now)
         return asking.answer(request, aset, members, now)
+
+    def _about_agent(self, request: Request, members: Sequence[Member], now: dt.datetime) -> Answer:
+        """A token by hand, or the end of an agent. Both may be repeated without harm: they are written before the
+        request is moved."""
+        _, ordinal = asking.split(request.target)
+        member = next((member for member in members if member.ordinal == ordinal), None)
+        if member is None:
+            return asking.refused(f"{request.target} names no living appliance; name one, such as storefront/1")
+        if request.verb is RequestVerb.REVOKE:
+            revoked = self.store.agents.revoke(
+                self.owner, member.id, now=now, author=request.author, reason=request.reason
+            )
+            self.unseated(member.id)
+            said = "is not listened to any more" if revoked else "has no agent that is listened to"
+            return Answer(RequestState.DONE, f"{request.target} {said}")
+        if not member.node_id:
+            return asking.refused(f"{request.target} has no node in which an agent could run; it is {member.state}")
+        if not _BY_HAND.fullmatch(request.arguments["id"]):
+            return asking.refused(f"{request.arguments['id']!r} is no id of a token; `cloudmon agent token` makes one")
+        until = now + dt.timedelta(seconds=TOKEN_S)
+        self.store.agents.offer(
+            self.owner,
+            Enrolment(
+                request.arguments["id"], member.id, member.tenant, member.incarnation, request.author, now, until
+            ),
+        )
+        return Answer(RequestState.DONE, f"a token for {request.target}, good once until {until:%H:%M:%S} UTC")
 
     def target(self, request: Request) -> tuple[ApplianceSet | None, Sequence[Member]]:
         """The active set that a request names, as its tenant sees it, and the set's members."""
@@ -126,6 +166,7 @@ class Desk:
             log=entry,
             changes=answer.changes,
             aset=moved,
+            generation=answer.generation,
         )
 
     def follow(self, estate: Estate, asked: Mapping[str, Sequence[Intent]], now: dt.datetime) -> None:
@@ -145,7 +186,7 @@ class Desk:
             still = any(f.subject == f"node:{request.target}" for f in estate.findings)
             return None if still else Answer(RequestState.DONE, f"{request.target} has ended")
         if request.verb is RequestVerb.ADOPT:
-            return None
+            return adoption.progress(request, asked.get(request.id, ()))
         aset, members = self.target(request)
         if aset is None:
             if request.verb is RequestVerb.RETIRE:

@@ -6,8 +6,9 @@ import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
-from cloudmon.model.actions import Intent, LogEntry
+from cloudmon.model.actions import GUEST_VERBS, Intent, LogEntry
 from cloudmon.model.appliances import Incarnation
+from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node
 from cloudmon.model.offers import Offer, Price
 from cloudmon.model.requests import Request, RequestState, RequestVerb
@@ -27,17 +28,42 @@ def load(store: Store, *, since: dt.datetime, offers: Sequence[Offer]) -> Estate
         since: how far back recent intents matter.
         offers: what can be launched, prices of the settings laid over.
     """
+    found = store.intents.open(EVERYONE)
     return Estate(
         estate=store.estate,
         sets={aset.uid: aset for aset in store.sets.active(EVERYONE)},
         members=store.members.all(EVERYONE),
         incarnations=store.incarnations.open(EVERYONE),
-        intents=store.intents.open(EVERYONE),
+        intents=[intent for intent in found if intent.verb not in GUEST_VERBS],
         recent=store.intents.telling(EVERYONE, since),
         timers=store.timers.all(),
         findings=store.findings.open(EVERYONE),
         requests=[r for r in store.requests.open(EVERYONE) if r.state is RequestState.ACCEPTED],
         offers=offers,
+        commands=[intent for intent in found if intent.verb in GUEST_VERBS],
+        rules=store.rules.all(EVERYONE),
+    )
+
+
+def load_some(store: Store, appliances: Sequence[ApplianceId], *, since: dt.datetime) -> Estate:
+    """The estate as far as it concerns these appliances, for a look at them between two ticks."""
+    wanted = frozenset(appliances)
+    found = [intent for intent in store.intents.open(EVERYONE) if intent.appliance in wanted]
+    members = (store.members.get(EVERYONE, appliance) for appliance in appliances)
+    return Estate(
+        estate=store.estate,
+        sets={aset.uid: aset for aset in store.sets.active(EVERYONE)},
+        members=[member for member in members if member is not None],
+        incarnations=[
+            row for row in store.incarnations.open(EVERYONE) if ApplianceId(row.set_uid, row.ordinal) in wanted
+        ],
+        intents=[intent for intent in found if intent.verb not in GUEST_VERBS],
+        recent=store.intents.telling(EVERYONE, since),
+        timers=[timer for timer in store.timers.all() if (timer.set_uid, timer.ordinal) in wanted],
+        findings=[f for uid, ordinal in appliances for f in store.findings.of_appliance(EVERYONE, uid, ordinal)],
+        requests=[r for r in store.requests.open(EVERYONE) if r.state is RequestState.ACCEPTED],
+        commands=[intent for intent in found if intent.verb in GUEST_VERBS],
+        rules=[state for state in store.rules.all(EVERYONE) if state.appliance in wanted],
     )
 
 
@@ -56,7 +82,7 @@ def born_of(store: Store, requests: Sequence[Request]) -> Mapping[str, Sequence[
     return {
         request.id: store.intents.of_request(EVERYONE, request.id)
         for request in requests
-        if request.verb in asking.ROLLING
+        if request.verb in asking.ROLLING or request.verb is RequestVerb.ADOPT
     }
 
 

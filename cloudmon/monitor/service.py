@@ -7,7 +7,7 @@ import datetime as dt
 import os
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,13 +19,17 @@ import structlog
 
 from cloudmon import logs, plugins
 from cloudmon.clock import Clock, SystemClock
+from cloudmon.detection.detector import Detector
 from cloudmon.engine.workers import ThreadedWorkers, Workers
 from cloudmon.errors import CloudError, SettingsError, StoreError, StoreUnavailable
 from cloudmon.model.health import CloudHealth
 from cloudmon.model.offers import Offer
 from cloudmon.monitor import forecast, reporting, self_usage
 from cloudmon.monitor import wanted as wanting
+from cloudmon.monitor.act import Boot, as_it_is
+from cloudmon.monitor.insides import Insides
 from cloudmon.monitor.journal import Journal
+from cloudmon.monitor.line import Line
 from cloudmon.monitor.observe import CloudFacts
 from cloudmon.monitor.pace import Allowance, Pace, Paced
 from cloudmon.monitor.reports import PlanReport, TickReport
@@ -48,6 +52,9 @@ _log = structlog.get_logger(__name__)
 LEAVING_SHARE = 0.8
 """Part of the drain time in which a monitor that was told to end has left; the rest is the process's own end."""
 
+
+TIDY = dt.timedelta(hours=1)
+"""Between two times at which old reports are forgotten."""
 
 AT_START = ("state_dir", "health_address", "health_port", "log_format", "log_level", "drain_s", "journal_mib")
 """Keys of ``[monitor]`` that a running service does not take over."""
@@ -94,6 +101,7 @@ class Service:
         clock: what tells the time.
         file: where the settings came from, when they may change; None when they never do.
         workers: who makes the calls; None makes threads as the settings say.
+        boot: completes the user data of nodes.
     """
 
     def __init__(
@@ -103,7 +111,10 @@ class Service:
         *,
         file: SettingsFile | None = None,
         workers: Workers[Provider] | None = None,
+        boot: Boot = as_it_is,
     ) -> None:
+        self._boot = boot
+        self._tidied_at: dt.datetime | None = None
         self.settings = settings
         self.clock = clock
         self._file = file
@@ -228,11 +239,19 @@ class Service:
             clock=self.clock,
             policy=policy_of(self.settings, now.date(), confirmed=confirmed),
             journal=Journal(Path(self.settings.monitor.state_dir) / "journal.jsonl", self.settings.monitor.journal_mib),
+            insides=Insides(self.store, Detector(self.settings.rulebook())),
+            boot=self._boot,
         )
         self._exit.callback(self._end, owner, meter)
         self.meter = meter
         meter.begin(now)
         return self._monitor
+
+    def attach(self, line: Line) -> None:
+        """Agents are served from now on; this is the line to them."""
+        self.monitor.line = line
+        if self.monitor.insides is not None:
+            self.monitor.insides.line = line
 
     @property
     def began(self) -> bool:
@@ -267,6 +286,7 @@ class Service:
         self.reload()
         with contextlib.suppress(StoreUnavailable):  # the tick says so, and goes on watching
             self.refresh_offers()
+            self.tidy()
         report = monitor.tick()
         if monitor.policy.view is not None and monitor.policy.view.confirmed and not report.store_away:
             # What was confirmed has been taken over; the next suspicious view is held again.
@@ -293,6 +313,11 @@ class Service:
         fixed = [f"monitor.{name}" for name in AT_START if _differ(settings.monitor, self.settings.monitor, name)]
         if fixed:
             _log.warning("these take effect with the next start only", keys=", ".join(fixed))
+        if settings.policies != self.settings.policies and self.monitor.insides is not None:
+            self.monitor.insides.judged_by(Detector(settings.rulebook()))
+        if settings.channel != self.settings.channel:
+            _log.warning("the channel is changed with the next start only", file=str(self._file.path))
+            settings = settings.model_copy(update={"channel": self.settings.channel})
         if settings.clouds != self.settings.clouds or settings.monitor != self.settings.monitor:
             # A cloud of the same name may be another one by now, and sell other things.
             changed = {name for name, found in settings.clouds.items() if self.settings.clouds.get(name) != found}
@@ -309,6 +334,18 @@ class Service:
         self.monitor.policy = policy_of(settings, self.clock.now().date())
         _log.info("took over changed settings", file=str(self._file.path))
         return True
+
+    def tidy(self) -> None:
+        """Forget reports that are older than the settings keep them, now and then."""
+        now = self.clock.now()
+        channel = self.settings.channel
+        if channel is None or (self._tidied_at is not None and now - self._tidied_at < TIDY):
+            return
+        self._tidied_at = now
+        before = now - dt.timedelta(seconds=channel.keep_reports_s)
+        forgotten = self.store.reports.prune(self.monitor.owner, before=before)
+        if forgotten:
+            _log.info("forgot old reports", count=forgotten)
 
     def refresh_offers(self) -> None:
         """Read the offers of clouds whose offers are older than the settings allow. A cloud that does not answer
@@ -361,10 +398,18 @@ class Service:
         return {cloud: sum(pace.calls.values()) for cloud, pace in self._paces.items()}
 
 
-def open_service(settings: Path | str | Settings, clock: Clock | None = None) -> Service:
-    """A service on these settings, or on the file of that name, which is watched for changes."""
+def open_service(
+    settings: Path | str | Settings,
+    clock: Clock | None = None,
+    *,
+    boot_of: Callable[[Settings, Clock], Boot] | None = None,
+) -> Service:
+    """A service on these settings, or on the file of that name, which is watched for changes.
+
+    ``boot_of`` makes what completes the user data of nodes; None leaves it as it is.
+    """
     clock = clock or SystemClock()
-    if isinstance(settings, Settings):
-        return Service(settings, clock)
-    file = SettingsFile(Path(settings))
-    return Service(file.reload(), clock, file=file)
+    file = None if isinstance(settings, Settings) else SettingsFile(Path(settings))
+    found = file.reload() if file is not None else settings
+    assert isinstance(found, Settings)  # noqa: S101  # one of the two
+    return Service(found, clock, file=file, boot=boot_of(found, clock) if boot_of is not None else as_it_is)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from collections.abc import Sequence
 
 import structlog
 
 from cloudmon.engine.local import LocalEngine
 from cloudmon.engine.workers import ThreadedWorkers
 from cloudmon.errors import Fenced, StoreUnavailable
+from cloudmon.model.guests import Report
 from cloudmon.model.health import HealthView, StoreHealth
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.service import Service
@@ -19,6 +21,9 @@ _log = structlog.get_logger(__name__)
 
 REQUESTS_S = 1.0
 """Seconds between two looks for new requests: what a person waits for is begun within this."""
+
+ATTEND_S = 1.0
+"""Seconds between two looks at appliances whose time has come; reports are looked at as they come."""
 
 WATCH_S = 5.0
 """Seconds between two looks at calls that hang, and at the lock on the store."""
@@ -71,6 +76,7 @@ class Serving:
         late_s = late_after_s(monitor)
         self._engine.every("tick", monitor.poll_interval_s, self._tick, late_after_s=late_s, jitter=monitor.poll_jitter)
         self._engine.every("requests", REQUESTS_S, self._look_for_work, late_after_s=late_s)
+        self._engine.every("attend", ATTEND_S, self._attend, late_after_s=late_s)
         self._engine.every("watch", WATCH_S, self._watch, late_after_s=60.0)
         # What waits for its turn must not hold up the end: it is given back as soon as the end is asked for.
         threading.Thread(target=self._let_go, name="let go", daemon=True).start()
@@ -79,6 +85,13 @@ class Serving:
         _log.info("the monitor ends")
         if self._ended is not None:
             raise self._ended
+
+    def heard(self, reports: Sequence[Report]) -> None:
+        """These reports are in the store: what they show is attended to at once. From any thread; returns at once."""
+        insides = self._service.monitor.insides
+        if insides is not None:
+            insides.heard(reports)
+            self._engine.nudge("attend")
 
     def health(self) -> HealthView:
         """How the service is doing now."""
@@ -135,6 +148,17 @@ class Serving:
         late_s = late_after_s(monitor)
         self._engine.reschedule("tick", monitor.poll_interval_s, late_after_s=late_s, jitter=monitor.poll_jitter)
         self._engine.reschedule("requests", REQUESTS_S, late_after_s=late_s)
+
+    def _attend(self) -> None:
+        try:
+            begun = self._service.monitor.attend()
+        except Fenced as error:
+            self._end(error)
+            return
+        except StoreUnavailable:
+            return  # the tick says so; the same is looked at again
+        if begun:
+            _log.info("attended", begun=begun)
 
     def _note_away(self, away: str) -> None:
         if away and not self._away:

@@ -14,9 +14,10 @@ from cloudmon.clock import Clock
 from cloudmon.engine.workers import Workers
 from cloudmon.errors import StoreUnavailable
 from cloudmon.model import identity
-from cloudmon.model.actions import Intent, Outcome, Verb
+from cloudmon.model.actions import GUEST_VERBS, Intent, Outcome, Verb
 from cloudmon.model.appliances import ApplianceState, Power
 from cloudmon.model.changes import Change
+from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node
 from cloudmon.model.observations import Observation
 from cloudmon.model.offers import Choice, Price
@@ -26,7 +27,9 @@ from cloudmon.monitor import act, adopt, asks, reporting
 from cloudmon.monitor import estate as estates
 from cloudmon.monitor import wanted as wanting
 from cloudmon.monitor.act import Actor, Call
+from cloudmon.monitor.insides import Found, Insides
 from cloudmon.monitor.journal import Journal
+from cloudmon.monitor.line import Line, Silent
 from cloudmon.monitor.observe import CloudFacts, Observer
 from cloudmon.monitor.reports import TickReport
 from cloudmon.provider import Provider
@@ -86,6 +89,12 @@ class Monitor:
     policy: Policy
     journal: Journal | None = None
     new_id: Callable[[], str] = identity.new_uid
+    insides: Insides | None = None
+    """What goes on inside appliances; None when nobody looks there."""
+    line: Line = field(default_factory=Silent)
+    """To the agents inside appliances."""
+    boot: act.Boot = act.as_it_is
+    """Completes the user data of an incarnation."""
     observer: Observer = field(init=False)
     actor: Actor = field(init=False)
     views: Mapping[str, CloudView] = field(default_factory=dict)
@@ -94,6 +103,8 @@ class Monitor:
     _clocks: tuple[dt.datetime, float] | None = None
     _turn: threading.RLock = field(default_factory=threading.RLock)
     """Held by whoever reads, decides and writes; never while somebody waits for a cloud."""
+    _looked: bool = False
+    """Whether the clouds were seen since the start."""
     _written: int = 0
     """Counts what was written outside ticks: what a tick read before is out of date then."""
 
@@ -123,22 +134,28 @@ class Monitor:
         performed, failed = self.collect(0.0)
         with self._turn:
             notes = self._admit_own(now)
-            desk = asks.Desk(self.store, self.owner, self._admit)
+            desk = asks.Desk(self.store, self.owner, self._admit, self._unseated)
             desk.answer_pending(now)
+            adoptions = adopt.pending(self.store)
             estate = self._load(now)
             written = self._written
         views = self._observe(estate)
         with self._turn:
-            adopted = adopt.answer(self.store, self.owner, views, self._moment(now, estate, first), desk)
+            adopted = adopt.answer(self.store, adoptions, views, self._moment(now, estate, first), desk)
             if adopted or self._written != written:
                 estate = self._load(now)
             moment, index = self._moment(now, estate, first), planner.index_of(estate)
             views, doubts = planner.doubt(views, index, moment)
+            self.views, self._looked = views, True
             self._spans(views)
+            estate, found = self._look_inside(estate, views, now)
             asked = estates.born_of(self.store, estate.requests)
             desk.follow(estate, asked, now)
             plan = self._plan(estate, views, asked, index, moment)
-            changed = self._write([*doubts, *plan.changes], now)
+            changed = self._write([*doubts, *found.changes, *plan.changes], now)
+            if self.insides is not None:
+                self.insides.written(found)
+                self.insides.keep_whole(self.owner, now)
             self._update_sets(plan, now)
             begun = self._begin(plan, estate, now, moment)
         done = self.collect(self.policy.poll_interval_s)
@@ -154,8 +171,45 @@ class Monitor:
             rows=rows,
             waits=reporting.waits(plan, estate),
             notes=(*notes, *plan.notes),
-            next_at=reporting.next_at(plan, estate, now),
+            next_at=min(filter(None, (reporting.next_at(plan, estate, now), found.due)), default=None),
         )
+
+    def attend(self) -> int:
+        """Look at those appliances of which a report came, or whose time has come, without waiting for the next tick;
+        how many actions were begun.
+
+        Decides from the clouds as the last tick saw them, passes the same breakers, and does nothing before the first
+        tick is over. Raises Fenced as :meth:`tick` does, and StoreUnavailable, upon which the same are looked at again.
+        """
+        insides = self.insides
+        now = self.clock.now()
+        if insides is None or not self._looked or not (insides.pending or insides.is_due(now)):
+            return 0
+        with self._turn, structlog.contextvars.bound_contextvars(tick=self._ticks):
+            since = now - dt.timedelta(seconds=breakers.longest_window_s(self.policy.limits))
+            estate = estates.load_some(self.store, insides.waiting(now), since=since)
+            found = insides.look(estate, self.views, now, urgent=True)
+            estate = replace(estate, inside=found.inside)
+            moment, index = self._moment(now, estate, False), planner.index_of(estate)
+            plan = planner.urgent(estate, self.views, index, moment)
+            self._write(found.changes, now)
+            insides.written(found)
+            begun = self._begin(plan, estate, now, moment)
+            if found.changes or begun:
+                self._written += 1
+            return begun
+
+    def _unseated(self, appliance: ApplianceId) -> None:
+        """Its agent is not believed any more."""
+        if self.insides is not None:
+            self.insides.forget([appliance])
+        self.line.reload([appliance])
+
+    def _look_inside(self, estate: Estate, views: Mapping[str, CloudView], now: dt.datetime) -> tuple[Estate, Found]:
+        if self.insides is None:
+            return estate, Found((), estate.inside, None)
+        found = self.insides.look(estate, views, now)
+        return replace(estate, inside=found.inside), found
 
     # --- before ---------------------------------------------------------------------------------------------------
 
@@ -215,9 +269,7 @@ class Monitor:
             return planner.to_verify(estate, cloud, view) if estate is not None else ()
 
         self.observer.patience_s = self.policy.call_timeout_s * 2
-        views = self.observer.look(self.policy.clouds, absent, verify=self.policy.limits.verify_per_tick)
-        self.views = views
-        return views
+        return self.observer.look(self.policy.clouds, absent, verify=self.policy.limits.verify_per_tick)
 
     def _spans(self, views: Mapping[str, CloudView]) -> None:
         """A listing that is believed extends its cloud's span, any other ends it. The only rows of a quiet tick."""
@@ -272,10 +324,16 @@ class Monitor:
         faultpoints.reached("intents.after-record")
         begun = 0
         begin_by = now + dt.timedelta(seconds=moment.intent_deadline_s)
+        rung = []
         for step, recorded in zip(steps, taken, strict=True):
-            if recorded:
+            if recorded and step.intent.verb in GUEST_VERBS:
+                rung.append(step.intent.appliance)
+                begun += 1
+            elif recorded:
                 self.actor.begin(replace(self._call(step, estate), begin_by=begin_by))
                 begun += 1
+        if rung:
+            self.line.ring(rung)
         return begun
 
     def _call(self, step: Step, estate: Estate) -> Call:
@@ -284,7 +342,7 @@ class Monitor:
         spec = self._spec(step, estate)
         if step.intent.verb is Verb.ADOPT:
             return Call(step, None, act.tags_of(step.intent.token, spec))
-        return Call(step, act.node_request(step, spec))
+        return Call(step, act.node_request(step, spec, self.boot))
 
     def _spec(self, step: Step, estate: Estate) -> SetSpec:
         """The generation that the incarnation was opened with: the same token comes with the same parameters."""

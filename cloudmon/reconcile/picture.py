@@ -14,7 +14,7 @@ from cloudmon.model.findings import Finding
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node, NodeState
 from cloudmon.model.offers import Offer
-from cloudmon.model.policies import Symptom
+from cloudmon.model.policies import RuleState, Symptom
 from cloudmon.model.requests import Request
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.reconcile.limits import Confirmations, Limits
@@ -124,7 +124,7 @@ class Estate:
     incarnations: Sequence[Incarnation]
     """Those that are opening or ending."""
     intents: Sequence[Intent]
-    """Recorded or performed, on nodes."""
+    """Open ones, on nodes."""
     recent: Sequence[Intent]
     """Those that can hurt, and launches that failed, within the longest window that anything looks back."""
     timers: Sequence[Timer]
@@ -136,7 +136,8 @@ class Estate:
     known: Mapping[str, Incarnation] = field(default_factory=dict)
     """By token: incarnations of nodes that neither members nor open incarnations explain."""
     commands: Sequence[Intent] = ()
-    """Recorded or performed, inside appliances."""
+    """Open ones, inside appliances."""
+    rules: Sequence[RuleState] = ()
     inside: Inside = field(default_factory=Inside)
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from cloudmon.model.actions import Intent, IntentState
+from cloudmon.model.actions import Intent
 from cloudmon.model.appliances import ApplianceState, Incarnation, IncarnationState, Member, Power
 from cloudmon.model.changes import Change, FindingEnd, Timer, TimerClear, TimerKind
 from cloudmon.model.findings import Finding, FindingKind
@@ -16,7 +16,7 @@ from cloudmon.model.nodes import Node, NodeState
 from cloudmon.model.offers import Choice, Offer
 from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.sets import ApplianceSet
-from cloudmon.reconcile import breakers, commands, decide, endings, leases, remedies, requests, settle, sweep
+from cloudmon.reconcile import breakers, commands, decide, endings, leases, remedies, requests, settle, sweep, tries
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
 from cloudmon.reconcile.endings import Ending
@@ -152,6 +152,32 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
     return found
 
 
+def urgent(estate: Estate, views: Mapping[str, CloudView], index: Index, moment: Moment) -> Plan:
+    """What is due at once because of what was found inside appliances, between two ticks.
+
+    Arguments:
+        estate: as far as it concerns the appliances that were looked at.
+        views: as the last tick saw the clouds; what they say is written already.
+        index: of this estate.
+        moment: now.
+    """
+    found = Plan()
+    turn = _Round(estate, views, index, moment, found, [])
+    nothing = Market(estate.estate, {})
+    for member in estate.members:
+        aset, view = estate.sets.get(member.set_uid), views.get(member.cloud)
+        if aset is None or member.id not in estate.inside.symptoms or member.state is not ApplianceState.RUNNING:
+            continue
+        case = _case(member, aset, view, _node(member, view), index, moment)
+        # Whatever is due for its node comes first, and is the tick's.
+        if decide.decide(case, nothing, None, open_incarnations=member.id in index.opening) is None:
+            turn.file(_treated(case, estate.inside, index))
+    doubted = {view.cloud: view.suspicious for view in views.values() if view.suspicious}
+    found.steps, held = breakers.judge(turn.decided, estate.recent, moment, doubted)
+    found.held.extend(held)
+    return found
+
+
 def facts(estate: Estate, views: Mapping[str, CloudView], moment: Moment) -> list[Change]:
     """What these views change in the table, and nothing that follows from it: for views of the past."""
     index = index_of(estate)
@@ -174,7 +200,7 @@ def facts(estate: Estate, views: Mapping[str, CloudView], moment: Moment) -> lis
 def _as_then(ending: Ending) -> Ending:
     """The past cannot be asked about one node: a termination that was accepted, and a whole listing past the lag that
     shows nothing, is all the proof there will ever be."""
-    accepted = ending.intent is not None and ending.intent.state is IntentState.PERFORMED
+    accepted = ending.intent is not None and tries.accepted(ending.intent)
     absent = ending.condition is Condition.UNSEEN and ending.view is not None
     if accepted and absent and ending.view is not None and ending.view.proves_absence(ending.row.last_call_at):
         return replace(ending, condition=Condition.GONE)
@@ -399,7 +425,7 @@ def _strays(turn: _Round, named: Mapping[str, Stray]) -> None:
     orphans = frozenset(f"node:{r.target}" for r in estate.requests if r.verb is RequestVerb.END_ORPHAN)
     for item in sweep.sweep(named.values(), estate, moment, orphans):
         turn.file(item)
-    for change in sweep.ended(estate, turn.views, named, moment):
+    for change in (*sweep.ended(estate, turn.views, named, moment), *sweep.unclaimed(estate, moment)):
         turn.file(change)
     for view in turn.views.values():
         if view.healthy:

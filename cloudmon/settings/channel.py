@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from cloudmon.settings.groups import Group
-from cloudmon.settings.values import Seconds, number
+from cloudmon.settings.values import Seconds, WholeSeconds, number
 
 
 class ChannelSettings(Group):
@@ -35,6 +35,8 @@ class ChannelSettings(Group):
     appliance; with another one every agent must be enrolled anew."""
     least_interval_s: Annotated[Seconds, Field(ge=1, le=86_400)] = 1
     """Least duration between two reports of an agent; a template that asks for more gets this."""
+    keep_reports_s: Annotated[WholeSeconds, Field(ge=3_600)] = 604_800
+    """Duration for which reports are kept, so that what was true of an appliance then can still be told."""
     report_max_kib: Annotated[int, BeforeValidator(number), Field(ge=64, le=65_536)] = 2_048
     """Size in KiB of a report, at most; a full one of a usual server has 45."""
 
