@@ -13,11 +13,12 @@ from cloudmon.errors import RequestRefused
 
 if TYPE_CHECKING:
     from cloudmon.cli.asking import Wish
+    from cloudmon.model.requests import RequestVerb
     from cloudmon.store import Store
 
 
 class Action(enum.StrEnum):
-    """What can be done to appliances."""
+    """What can be done to appliances: to their nodes by the cloud, and inside them by their agents."""
 
     START = "start"
     STOP = "stop"
@@ -25,32 +26,68 @@ class Action(enum.StrEnum):
     RESUME = "resume"
     REBOOT = "reboot"
     REPLACE = "replace"
+    REPORT_NOW = "report_now"
+    APP_INSTALL = "app_install"
+    APP_REMOVE = "app_remove"
+    APP_RESTART = "app_restart"
+    APP_STOP = "app_stop"
+    APP_SUSPEND = "app_suspend"
+    APP_RESUME = "app_resume"
+    APP_UPDATE = "app_update"
+    JOB_RUN = "job_run"
+    PROCESS_END = "process_end"
+    AGENT_UPGRADE = "agent_upgrade"
 
 
 def act(  # noqa: PLR0913  # one option each
     target: Target,
     action: Annotated[Action, typer.Argument(help="What to do.")],
     reason: Reason,
+    told: Annotated[
+        list[str] | None,
+        typer.Argument(help="What the action needs to know: application=web version=1.4 job=backup.", metavar="[K=V]…"),
+    ] = None,
     wait: Wait = True,
     timeout: Timeout = "15m",
     tenant: Tenant = None,
     config: Config = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """Start, stop, suspend, resume, reboot or replace appliances.
+    """Start, stop, suspend, resume, reboot or replace appliances; or have their agents act inside them.
 
     All of a set (storefront/*) are taken in turns: no more are out of service at once than the set's healing.batch.
     """
     from cloudmon.cli import asking, opening
-    from cloudmon.model.requests import RequestVerb
 
     def wish(store: Store) -> Wish:
         named = opening.find(store, opening.scope_of(tenant), target)
         if "/" not in target:
             raise RequestRefused(f"say which: {target}/1 for one appliance, or '{target}/*' for all of them")
-        return asking.Wish(RequestVerb(action.value), named.text, named.aset.tenant, reason)
+        verb, arguments = _asked(action, told or ())
+        return asking.Wish(verb, named.text, named.aset.tenant, reason, arguments)
 
     asking.ask(config, wish, asking.Patience.told(wait, timeout), form)
+
+
+def _asked(action: Action, told: Iterable[str]) -> tuple[RequestVerb, dict[str, str]]:
+    """What is asked for, as a request says it. Raises RequestRefused for what the action cannot be told."""
+    from cloudmon.model.actions import Verb
+    from cloudmon.model.commands import OFFERED, problem
+    from cloudmon.model.requests import RequestVerb
+
+    pairs = [one.partition("=") for one in told]
+    wrong = next((name for name, equals, _ in pairs if not equals or not name), None)
+    if wrong is not None:
+        raise RequestRefused(f"{wrong!r} says nothing; write it as name=value, such as application=web")
+    arguments = {name: value for name, _, value in pairs}
+    if action.value not in OFFERED:
+        if arguments:
+            raise RequestRefused(f"{action} is done to the node, and takes no {next(iter(arguments))!r}")
+        return RequestVerb(action.value), {}
+    refusal = problem(Verb(action.value), arguments)
+    if refusal:
+        raise RequestRefused(refusal)
+    return RequestVerb.COMMAND, {"verb": action.value, **arguments}
 
 
 def confirm(  # noqa: PLR0913  # one option each

@@ -55,29 +55,33 @@ def node_request(step: Step, spec: SetSpec, boot: Boot = as_it_is) -> NodeReques
     intent, offer = step.intent, step.offer
     if offer is None:
         raise AssertionError("a launch has an offer")
-    ordinal = intent.appliance.ordinal
     template = spec.template
-    words = {
-        "{appliance}": f"{spec.name}/{ordinal}",
-        "{set}": spec.name,
-        "{ordinal}": str(ordinal),
-        "{incarnation}": str(intent.incarnation),
-    }
     token = Token.parse(intent.token)
     if token is None:
         raise AssertionError(f"{intent.token!r} was made by this estate")
-    user_data = template.user_data
-    for word, value in words.items():
-        user_data = user_data.replace(word, value)
     return NodeRequest(
         token=intent.token,
-        name=f"{spec.name}-{ordinal}-{intent.incarnation}",
+        name=f"{spec.name}-{token.ordinal}-{token.incarnation}",
         offer=_plain(offer),
         image=template.images.get(offer.cloud) or template.images.get("*", ""),
         tags=tags_of(intent.token, spec),
-        user_data=boot(user_data, token, spec),
+        user_data=user_data(spec, token, boot),
         options=template.options.get(offer.cloud),
     )
+
+
+def user_data(spec: SetSpec, token: Token, boot: Boot) -> str:
+    """What the machine of this incarnation is given at boot."""
+    text = spec.template.user_data
+    words = {
+        "{appliance}": f"{spec.name}/{token.ordinal}",
+        "{set}": spec.name,
+        "{ordinal}": str(token.ordinal),
+        "{incarnation}": str(token.incarnation),
+    }
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return boot(text, token, spec)
 
 
 def tags_of(token: str, spec: SetSpec) -> dict[str, str]:
