@@ -18,21 +18,28 @@ from cloudmon.model.sets import ApplianceSet
 from cloudmon.model.tenants import EVERYONE, Scope
 from cloudmon.model.usage import Dimension, Mark, node_event
 from cloudmon.monitor.asks import Desk
+from cloudmon.reconcile import adoption
 from cloudmon.reconcile import requests as asking
 from cloudmon.reconcile.case import Whose
 from cloudmon.reconcile.picture import CloudView, Moment
 from cloudmon.reconcile.requests import Answer
-from cloudmon.store import Ownership, Store
+from cloudmon.store import Store
 
 _OFF = frozenset({NodeState.STOPPED, NodeState.SUSPENDED})
+_SEEN = frozenset({ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceState.SUSPENDED})
 
 
-def answer(store: Store, owner: Ownership, views: Mapping[str, CloudView], moment: Moment, desk: Desk) -> bool:
-    """Answer pending adoptions; True when the state table changed. One whose cloud is not seen waits."""
+def pending(store: Store) -> list[Request]:
+    """Adoptions that nobody has looked at yet, to be read before the clouds are: a view that is older than what is
+    asked knows nothing of a node that was made just before."""
+    return [request for request in store.requests.pending(EVERYONE) if request.verb is RequestVerb.ADOPT]
+
+
+def answer(store: Store, asked: Sequence[Request], views: Mapping[str, CloudView], moment: Moment, desk: Desk) -> bool:
+    """Answer adoptions, those of :func:`pending`; True when the state table changed. One whose cloud is not seen
+    waits."""
     changed = False
-    for request in store.requests.pending(EVERYONE):
-        if request.verb is not RequestVerb.ADOPT:
-            continue
+    for request in asked:
         cloud, _, node_id = request.target.partition(":")
         view = views.get(cloud)
         if view is None:
@@ -42,7 +49,7 @@ def answer(store: Store, owner: Ownership, views: Mapping[str, CloudView], momen
                 moment.now,
             )
         elif view.healthy:
-            found = _adopt(store, owner, request, view, node_id, moment)
+            found = _adopt(store, request, view, node_id, moment)
             desk.move(request, found, moment.now)
             changed = True
     return changed
@@ -60,7 +67,7 @@ class _Taken:
         return self.by_id.get(node.id) or self.by_token.get(node.token or "", "")
 
 
-def _adopt(store: Store, owner: Ownership, request: Request, view: CloudView, node_id: str, moment: Moment) -> Answer:
+def _adopt(store: Store, request: Request, view: CloudView, node_id: str, moment: Moment) -> Answer:
     name = request.arguments.get("set", "")
     aset = store.sets.named(Scope.of(request.tenant), name)
     if aset is None or aset.retired_at is not None or aset.retiring_since is not None:
@@ -70,23 +77,53 @@ def _adopt(store: Store, owner: Ownership, request: Request, view: CloudView, no
         return asking.refused(f"{ordinal!r} is no ordinal; leave it out, or name a number")
     taken = _taken(store, view.cloud)
     nodes = _nodes(request, view, node_id, taken)
+    again = _tags_again(store, aset, nodes, view, request, moment)
+    if again is not None:
+        return again
     if not nodes:
         return asking.refused(f"cloud {view.cloud} shows no such node; its own console lists what there is")
     refusal = next((why for why in (_refusal(store, node, view, taken) for node in nodes) if why), "")
     if refusal:
         return asking.refused(refusal)
-    members = _room(store, owner, request, aset, len(nodes), moment.now)
-    if len(members) < len(nodes):
-        return asking.refused(f"{name} has no free appliance with that ordinal; leave the ordinal out")
-    aset = store.sets.named(Scope.of(request.tenant), name) or aset
-    pairs = list(zip(members, nodes, strict=False))
+    room = adoption.room(
+        aset, store.members.of_set(EVERYONE, aset.uid), len(nodes), int(ordinal) if ordinal else None, request.author
+    )
+    if room.refusal:
+        return asking.refused(room.refusal)
+    generation = aset.generation if room.generation is None else room.generation.follows + 1
     changes = [
         replace(found, **_no_stray_any_more(store, node, view, found))
-        for member, node in pairs
-        for found in (_change(store.estate, aset, member, node, view, request, moment),)
+        for member, node in zip(room.members, nodes, strict=True)
+        for found in (_change(store.estate, generation, member, node, view, request, moment),)
     ]
-    names = ", ".join(f"{name}/{member.ordinal}" for member in members[: len(nodes)])
-    return Answer(RequestState.DONE, f"adopted as {names}", changes=tuple(changes))
+    names = ", ".join(f"{name}/{member.ordinal}" for member in room.members)
+    return Answer(
+        RequestState.ACCEPTED, f"being adopted as {names}", changes=tuple(changes), generation=room.generation
+    )
+
+
+def _tags_again(  # one thing each, named by the caller
+    store: Store, aset: ApplianceSet, nodes: Sequence[Node], view: CloudView, request: Request, moment: Moment
+) -> Answer | None:
+    """The answer where the one node is an appliance of this set already, without our tags: they are written."""
+    if len(nodes) != 1 or nodes[0].token is not None or "tag_node" not in view.verbs:
+        return None
+    (node,) = nodes
+    rows = store.members.of_set(EVERYONE, aset.uid)
+    member = next((m for m in rows if (m.cloud, m.node_id) == (view.cloud, node.id) and m.state in _SEEN), None)
+    if member is None or any(i.appliance == member.id for i in store.intents.open(EVERYONE)):
+        return None
+    intent = _intent(member, node, view, request, moment, aset.generation)
+    change = Change(
+        tenant=member.tenant,
+        appliance=member.id,
+        expect=Expect(member.state, member.incarnation),
+        opens_intent=intent,
+        log=(_recorded(intent, moment),),
+    )
+    return Answer(
+        RequestState.ACCEPTED, f"is {aset.name}/{member.ordinal}; its tags are being written", changes=(change,)
+    )
 
 
 def _taken(store: Store, cloud: str) -> _Taken:
@@ -149,51 +186,12 @@ def _no_stray_any_more(store: Store, node: Node, view: CloudView, change: Change
     }
 
 
-def _room(
-    store: Store, owner: Ownership, request: Request, aset: ApplianceSet, count: int, now: dt.datetime
-) -> list[Member]:
-    """Members without a node to take the nodes; the set grows where there are not enough."""
-    ordinal = request.arguments.get("ordinal", "")
-
-    def free() -> list[Member]:
-        return [
-            m
-            for m in store.members.of_set(EVERYONE, aset.uid)
-            if m.state is ApplianceState.REQUESTED and (not ordinal or m.ordinal == int(ordinal))
-        ]
-
-    members = free()
-    if len(members) < count and not ordinal:
-        spec = replace(aset.spec, count=aset.spec.count + count - len(members))
-        store.sets.put(owner, uid=aset.uid, spec=spec, author=request.author, now=now, reason="grows by adoption")
-        members = free()
-    return members[:count]
-
-
 def _change(  # noqa: PLR0913  # one thing each, named by the caller
-    estate: str, aset: ApplianceSet, member: Member, node: Node, view: CloudView, request: Request, moment: Moment
+    estate: str, generation: int, member: Member, node: Node, view: CloudView, request: Request, moment: Moment
 ) -> Change:
     number = member.incarnation + 1
     token = str(Token(estate, member.set_uid, member.ordinal, number))
-    reason = f"adopted by {request.author}: {request.reason}"
-    intent = Intent(
-        id=moment.new_id(),
-        appliance=member.id,
-        tenant=member.tenant,
-        verb=Verb.ADOPT,
-        action_class=CLASS_OF[Verb.ADOPT],
-        origin=Origin.REQUEST,
-        incarnation=number,
-        token=token,
-        cloud=view.cloud,
-        node_id=node.id,
-        reason=reason,
-        evidence={"word": node.word, "generation": aset.generation},
-        created_at=moment.now,
-        deadline=moment.now + dt.timedelta(seconds=moment.intent_deadline_s),
-        epoch=moment.epoch,
-        request_id=request.id,
-    )
+    intent = _intent(member._replace(incarnation=number, token=token), node, view, request, moment, generation)
     row = Incarnation(
         member.set_uid, member.ordinal, number, member.tenant, IncarnationState.LIVE, token, view.cloud, node.location,
         node.size, node.image, node.id, tuple(node.public_addresses), tuple(node.private_addresses), {}, moment.now,
@@ -215,7 +213,7 @@ def _change(  # noqa: PLR0913  # one thing each, named by the caller
         },
         history=HistoryEntry(
             member.set_uid, member.ordinal, moment.now, member.state, ApplianceState.LAUNCHING, Cause.COMMANDED,
-            reason, {"node": node.id, "cloud": view.cloud},
+            intent.reason, {"node": node.id, "cloud": view.cloud},
         ),
         opens_incarnation=row,
         opens_intent=intent,
@@ -226,10 +224,42 @@ def _change(  # noqa: PLR0913  # one thing each, named by the caller
                 at=view.observed_at, evidence={"source": "adoption", "word": node.word},
             ),
         ),
-        log=(
-            LogEntry(
-                aset.uid, moment.now, "intent.recorded", intent.id,
-                {"verb": "adopt", "ordinal": member.ordinal, "cloud": view.cloud, "node": node.id, "reason": reason},
-            ),
-        ),
+        log=(_recorded(intent, moment),),
+    )  # fmt: skip
+
+
+def _intent(  # one thing each, named by the caller
+    member: Member, node: Node, view: CloudView, request: Request, moment: Moment, generation: int
+) -> Intent:
+    """To write the tags of the member's incarnation on the node."""
+    evidence: dict[str, object] = {"word": node.word, "generation": generation}
+    if node.token:
+        evidence[adoption.CARRIED] = node.token
+    return Intent(
+        id=moment.new_id(),
+        appliance=member.id,
+        tenant=member.tenant,
+        verb=Verb.ADOPT,
+        action_class=CLASS_OF[Verb.ADOPT],
+        origin=Origin.REQUEST,
+        incarnation=member.incarnation,
+        token=member.token,
+        cloud=view.cloud,
+        node_id=node.id,
+        reason=f"adopted by {request.author}: {request.reason}",
+        evidence=evidence,
+        created_at=moment.now,
+        deadline=moment.now + dt.timedelta(seconds=moment.intent_deadline_s),
+        epoch=moment.epoch,
+        request_id=request.id,
+    )
+
+
+def _recorded(intent: Intent, moment: Moment) -> LogEntry:
+    return LogEntry(
+        intent.appliance.set_uid, moment.now, "intent.recorded", intent.id,
+        {
+            "verb": intent.verb.value, "ordinal": intent.appliance.ordinal, "cloud": intent.cloud,
+            "node": intent.node_id, "reason": intent.reason,
+        },
     )  # fmt: skip

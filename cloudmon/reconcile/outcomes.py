@@ -10,7 +10,7 @@ from cloudmon.model.changes import Change, Expect, IncarnationUpdate, IntentUpda
 from cloudmon.model.nodes import Node
 from cloudmon.model.sets import Healing
 from cloudmon.model.usage import Dimension, Mark
-from cloudmon.reconcile import setbacks
+from cloudmon.reconcile import adoption, setbacks
 from cloudmon.reconcile.case import Whose
 from cloudmon.reconcile.plan import Step
 from cloudmon.reconcile.setbacks import Whom
@@ -39,6 +39,8 @@ def record(  # noqa: PLR0913  # one thing each, named by the caller
         return _not_launched(step, outcome, attempts, healing, set_name, now)
     if outcome.accepted:
         return _accepted(step, outcome, now)
+    if adoption.given_up(intent, outcome, healing.max_attempts):
+        return adoption.not_tagged(step, outcome, set_name, now)
     if not outcome.final or intent.verb is Verb.TERMINATE:
         return _later(step, outcome, now)
     return _failed(step, outcome, attempts, healing, now)

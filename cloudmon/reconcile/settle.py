@@ -10,7 +10,7 @@ from cloudmon.model.appliances import ApplianceState, Cause, IncarnationState, P
 from cloudmon.model.changes import Change, FindingEnd, IncarnationUpdate, TimerKind
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.usage import Dimension, Mark, UsageEvent
-from cloudmon.reconcile import setbacks
+from cloudmon.reconcile import adoption, setbacks
 from cloudmon.reconcile import case as cases
 from cloudmon.reconcile.case import STOPPED_STATES, Case
 from cloudmon.reconcile.picture import Condition
@@ -27,7 +27,7 @@ _CONFIRMS: Mapping[Verb, frozenset[Condition]] = {
     Verb.START: frozenset({Condition.RUNS}),
     Verb.RESUME: frozenset({Condition.RUNS}),
     Verb.REBOOT: frozenset({Condition.RUNS}),
-    Verb.ADOPT: frozenset({Condition.RUNS, Condition.OFF, Condition.FROZEN}),
+    Verb.ADOPT: frozenset({Condition.RUNS, Condition.OFF, Condition.FROZEN, Condition.CHANGES}),
     Verb.STOP: frozenset({Condition.OFF}),
     Verb.SUSPEND: frozenset({Condition.FROZEN, Condition.OFF}),
 }
@@ -55,6 +55,10 @@ def _launching(case: Case) -> Change | None:
     # The answer to the create call was lost, and no listing shows the node: the intent is tried again, see ``decide``.
     if case.node is None and not member.node_id:
         return None
+    # Adopted, and its tags still name what it was.
+    stray = adoption.another(case)
+    if stray is not None:
+        return adoption.settle(case, stray)
     # Seen in a state of its own: the launch is confirmed.
     if condition in _STATE_OF:
         return _arrive(case, _STATE_OF[condition], "seen for the first time")
@@ -72,7 +76,7 @@ def _launching(case: Case) -> Change | None:
     # On its way: remember the node that the lost answer would have named; it is paid for from now.
     if case.node is not None and not member.node_id:
         return _learn(case)
-    return None
+    return _confirm(case)
 
 
 def _running(case: Case) -> Change | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cloudmon import errors
-from cloudmon.model.identity import TAG_ESTATE
+from cloudmon.model.identity import TAG_ESTATE, TAG_TOKEN
 from cloudmon.model.nodes import ENDED, Listing, Node, NodeRequest, NodeState
 from cloudmon.model.offers import Offer
 
@@ -154,4 +154,7 @@ class ScriptedProvider:
 
     def _tag(self, node_id: str, tags: Mapping[str, str]) -> None:
         node = self._known(node_id)
-        self.nodes[node_id] = node._replace(tags={**node.tags, **tags})
+        found = {**node.tags, **tags}
+        self.nodes[node_id] = node._replace(
+            tags=found, token=found.get(TAG_TOKEN, node.token), estate=found.get(TAG_ESTATE, node.estate)
+        )

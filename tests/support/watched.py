@@ -60,14 +60,23 @@ class Watched:
             poll_interval_s=POLL_S,
             call_timeout_s=CALL_S,
         )
-        self.monitor = Monitor(
+        self._folder = folder
+        self.monitor = self._made()
+
+    def _made(self) -> Monitor:
+        return Monitor(
             store=self.store,  # type: ignore[arg-type]
             owner=self.owner,
             workers=self.workers,
             clock=self.clock,
             policy=self.policy,
-            journal=Journal(folder / "journal.jsonl", 1),
+            journal=Journal(self._folder / "journal.jsonl", 1),
         )
+
+    def restart(self) -> None:
+        """A successor of the monitor, which is no more, takes over."""
+        self.owner = self.memory.monitors.begin(host="here", pid=2, now=self.clock.now())
+        self.monitor = self._made()
 
     @property
     def east(self) -> ScriptedProvider:

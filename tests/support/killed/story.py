@@ -32,6 +32,7 @@ ASKED: Mapping[str, tuple[tuple[str, RequestVerb, str, Mapping[str, str]], ...]]
         ("extend-night", RequestVerb.EXTEND, "night", {"by_s": str(EXTENDED_S)}),
         ("stop-night", RequestVerb.STOP, "night/1", {}),
         ("pause-shop", RequestVerb.PAUSE, "shop/1", {}),
+        ("adopt-shop", RequestVerb.ADOPT, "east:*", {"set": "shop", "tag": "role=db"}),
     ),
     "end": (("retire-night", RequestVerb.RETIRE, "night", {}),),
 }
@@ -95,6 +96,11 @@ def victim(folder: Path) -> str:
     return (folder / "victim").read_text()
 
 
+def stranger(folder: Path) -> str:
+    """Id of the node that somebody made, and that the set ``shop`` adopts."""
+    return (folder / "stranger").read_text()
+
+
 class Teller:
     """Tells the story, or the rest of it, with a monitor of this process.
 
@@ -129,6 +135,8 @@ class Teller:
 
     def _people(self, store: Store, chapter: str) -> None:
         """What people do at the beginning of a chapter."""
+        if chapter == "requests":
+            (self._folder / "stranger").write_text(world(self._folder).foreign("made-by-hand", {"role": "db"}))
         for name, verb, target, arguments in ASKED.get(chapter, ()):
             now = dt.datetime.now(dt.UTC)
             store.requests.add(Request(name, verb, "default", target, arguments, "somebody", "because", now))
@@ -182,5 +190,6 @@ def _over(store: Store, folder: Path, chapter: str) -> bool:
         return found.state is ApplianceState.RUNNING and found.node_id != victim(folder)
     if chapter == "end":
         ended = {aset.name for aset in store.sets.all(EVERYONE) if aset.retired_at is not None}
-        return ended == {"night", "brief"} and member(store, "shop", 2).state is ApplianceState.RETIRED
+        smaller = [member(store, "shop", ordinal).state for ordinal in (2, 3)]
+        return ended == {"night", "brief"} and smaller == [ApplianceState.RETIRED] * 2
     return True

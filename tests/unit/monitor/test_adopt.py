@@ -11,11 +11,13 @@ import pytest
 from pictures import UID, node, token
 from watched import Watched, bare, spec
 
-from cloudmon import metering
+from cloudmon import faultpoints, metering
+from cloudmon.errors import CredentialsRejected, RateLimited, Unreachable
+from cloudmon.model.actions import Verb
 from cloudmon.model.appliances import ApplianceState
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.identity import TAG_ESTATE, TAG_TOKEN, Token
-from cloudmon.model.nodes import Node, NodeState
+from cloudmon.model.nodes import Listing, Node, NodeState
 from cloudmon.model.requests import RequestState, RequestVerb
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.model.usage import Dimension, Interval
@@ -45,7 +47,7 @@ def intervals(of: Watched, node_id: str) -> list[Interval]:
 def test_a_node_is_adopted_by_its_id_and_the_set_grows(watch: Make) -> None:
     of = watch(bare("i-1"))
     asked = of.ask(RequestVerb.ADOPT, "east:i-1", set="storefront")
-    of.tick(3)
+    of.tick(4)
     (member,) = of.members()
     assert (member.node_id, member.state) == ("i-1", ApplianceState.RUNNING)
     assert of.request(asked).outcome == "adopted as storefront/1"
@@ -72,7 +74,7 @@ def test_all_that_carry_a_tag_and_are_nobodys_are_adopted_together(watch: Make) 
     of.ask(RequestVerb.ADOPT, "east:i-1", set="storefront")
     of.tick()
     asked = of.ask(RequestVerb.ADOPT, "east:*", set="storefront", tag="role=web")
-    of.tick(2)
+    of.tick(4)
     assert of.request(asked).outcome == "adopted as storefront/2"
     assert sorted(m.node_id for m in of.members()) == ["i-1", "i-3"]
 
@@ -136,7 +138,150 @@ def test_an_adoption_waits_for_a_cloud_that_is_not_seen(watch: Make) -> None:
     of.tick()
     assert of.request(asked).state is RequestState.PENDING
     of.tick()
+    assert of.request(asked).state is RequestState.ACCEPTED
+
+
+def test_an_adoption_is_not_answered_from_a_view_that_is_older_than_it(watch: Make) -> None:
+    """Somebody makes a node, and asks for it, while a listing is under way."""
+    of = watch()
+
+    def meanwhile() -> Listing:
+        before = Listing("east", (), of.clock.now(), of.clock.now())
+        of.east.nodes["i-1"] = bare()
+        asked.append(of.ask(RequestVerb.ADOPT, "east:i-1", set="storefront"))
+        return before
+
+    asked: list[str] = []
+    of.east.play("list_nodes", meanwhile)
+    of.tick()
+    assert of.request(asked[0]).state is RequestState.PENDING
+    of.tick(4)
+    assert of.request(asked[0]).state is RequestState.DONE
+
+
+def test_an_adoption_is_done_once_its_tags_are_written_and_seen(watch: Make) -> None:
+    of = watch(bare())
+    of.east.play("tag_node", Unreachable("no answer"))
+    asked = of.ask(RequestVerb.ADOPT, "east:i-1", set="storefront")
+    said = [(found.state, found.outcome) for found in (of.tick() and of.request(asked) for _ in range(5))]
+    assert said[:4] == [(RequestState.ACCEPTED, "being adopted as storefront/1")] * 4
+    assert said[4] == (RequestState.DONE, "adopted as storefront/1")
+
+
+@pytest.mark.parametrize("tries", [1, 6], ids=["refused for good", "never answered"])
+def test_an_adoption_whose_tags_cannot_be_written_fails_and_can_be_asked_for_again(watch: Make, tries: int) -> None:
+    """The appliance has its node, known by its id alone, and whoever asked is told."""
+    of = watch(bare())
+    no = CredentialsRejected("no right to write tags") if tries == 1 else Unreachable("no answer")
+    of.east.play("tag_node", *[no] * tries)
+    asked = of.ask(RequestVerb.ADOPT, "east:i-1", set="storefront")
+    of.tick(50)
+    assert len(of.east.called("tag_node")) == tries
+    assert of.request(asked).state is RequestState.FAILED
+    said = of.request(asked).outcome
+    assert said.startswith("adoption of i-1 as storefront/1 failed: its tags cannot be written (")
+    assert said.endswith(f"{no.message}); storefront/1 has it without them; adopt it again once they can be written")
+    assert [(m.node_id, m.state) for m in of.members()] == [("i-1", ApplianceState.RUNNING)]
+    again = of.ask(RequestVerb.ADOPT, "east:i-1", set="storefront")
+    of.tick(4)
+    assert (of.request(again).state, of.request(again).outcome) == (RequestState.DONE, "adopted as storefront/1")
+    assert of.east.nodes["i-1"].tags[TAG_TOKEN] == of.members()[0].token
+    assert len(of.memory.sets.generations(EVERYONE, of.members()[0].set_uid)) == 2
+
+
+def test_a_throttled_adoption_is_not_given_up(watch: Make) -> None:
+    of = watch(bare())
+    of.east.play("tag_node", *[RateLimited("slower", retry_after_s=5)] * 9)
+    asked = of.ask(RequestVerb.ADOPT, "east:i-1", set="storefront")
+    of.tick(20)
     assert of.request(asked).state is RequestState.DONE
+
+
+def an_orphan(of: Watched) -> Node:
+    return bare("i-7")._replace(
+        token=str(Token(of.memory.estate, UID, 9, 4)), estate=of.memory.estate, created_at=of.clock.now()
+    )
+
+
+@pytest.mark.parametrize("tries", [1, 6], ids=["refused for good", "never answered"])
+def test_an_orphan_whose_tags_cannot_be_written_stays_an_orphan_and_is_counted_once(watch: Make, tries: int) -> None:
+    """Its tags go on saying what it was. Nothing is launched in its place, and no second is lost or counted twice."""
+    of = watch()
+    of.east.nodes["i-7"] = orphan = an_orphan(of)
+    of.tick(2)
+    no = CredentialsRejected("no right to write tags") if tries == 1 else Unreachable("no answer")
+    of.east.play("tag_node", *[no] * tries)
+    asked = of.ask(RequestVerb.ADOPT, "east:i-7", set="storefront")
+    of.tick(60)
+    assert of.request(asked).state is RequestState.FAILED
+    assert "it stays what it was, and storefront/1 without a node until somebody starts it" in of.request(asked).outcome
+    assert [f.subject for f in of.memory.findings.open(EVERYONE)] == ["node:east:i-7"]
+    assert [(m.node_id, m.state) for m in of.members()] == [("", ApplianceState.REQUESTED)]
+    assert of.east.nodes == {"i-7": orphan}
+    assert of.east.called("create_node") == of.east.called("destroy_node") == []
+    found = sorted(intervals(of, "i-7"), key=lambda one: one.start)
+    assert [number for number, _ in itertools.groupby(found, key=lambda one: one.incarnation)] == [4, 1, 4]
+    assert all(a.end == b.start for a, b in itertools.pairwise(found))
+    assert sum(one.seconds for one in found) == (of.clock.now() - found[0].start).total_seconds()
+    again = of.ask(RequestVerb.ADOPT, "east:i-7", set="storefront")
+    of.tick(4)
+    assert of.request(again).outcome == "adopted as storefront/1"
+    assert [m.incarnation for m in of.members()] == [2]
+
+
+# --- kills ------------------------------------------------------------------------------------------------------------
+
+
+class _Killed(BaseException):
+    """The process is no more."""
+
+
+REACHED = [point for point in faultpoints.POINTS if not point.startswith(("wanted.", "anchor.", "requests."))]
+"""An adoption waits for a view, and writes its set's generation with its answer; a store in memory has no anchors."""
+
+
+def _adopt_and_die(of: Watched, point: str, number: int) -> bool:
+    """Whether the process died when ``point`` was reached for the ``number``-th time in an adoption."""
+    left = number
+
+    def die(name: str) -> None:
+        nonlocal left
+        left -= name == point
+        if left == 0:
+            faultpoints.install(None)
+            raise _Killed(point)
+
+    faultpoints.install(die)
+    try:
+        of.tick(5)
+    except _Killed:
+        return True
+    finally:
+        faultpoints.install(None)
+    return False
+
+
+@pytest.mark.parametrize("point", REACHED)
+def test_killed_at_any_point_an_adoption_grows_its_set_once_and_takes_the_node_once(watch: Make, point: str) -> None:
+    """Wherever the process dies, and though its successor does not see the cloud at first."""
+    for number in itertools.count(1):
+        of = watch(bare("i-1"))
+        asked = of.ask(RequestVerb.ADOPT, "east:i-1", set="storefront")
+        if not _adopt_and_die(of, point, number):
+            assert number > 1, f"{point} is not reached in an adoption"
+            return
+        of.restart()
+        of.east.play("list_nodes", *[RuntimeError("not seen")] * 3)
+        of.tick(30)
+        assert (of.request(asked).state, of.request(asked).outcome) == (RequestState.DONE, "adopted as storefront/1")
+        assert [(m.ordinal, m.node_id, m.incarnation, m.state) for m in of.members()] == [
+            (1, "i-1", 1, ApplianceState.RUNNING)
+        ]
+        (aset,) = of.memory.sets.active(EVERYONE)
+        assert [spec.count for _, _, spec, _ in of.memory.sets.generations(EVERYONE, aset.uid)] == [0, 1]
+        assert [one.verb for one in of.memory.intents.of(EVERYONE, aset.uid)] == [Verb.ADOPT]
+        assert of.memory.findings.open(EVERYONE) == []
+        assert of.memory.log.verify(EVERYONE) == []
 
 
 @pytest.mark.parametrize(
@@ -158,13 +303,7 @@ def test_an_adopted_node_is_metered_from_its_adoption_as_what_it_is(
 def test_an_orphan_that_is_adopted_is_counted_once(watch: Make) -> None:
     """Its usage as an orphan ends where its usage as an appliance begins."""
     of = watch()
-    orphan = bare("i-7")._replace(
-        token=str(Token(of.memory.estate, UID, 9, 4)), estate=of.memory.estate, created_at=of.clock.now()
-    )
-    of.east.nodes["i-7"] = orphan
-    of.east.play("tag_node", lambda node_id, tags: of.east.nodes.update({
-        "i-7": orphan._replace(token=tags[TAG_TOKEN], tags=dict(tags))
-    }))  # fmt: skip
+    of.east.nodes["i-7"] = an_orphan(of)
     of.tick(2)
     assert [f.kind for f in of.memory.findings.open(EVERYONE)] == [FindingKind.ORPHAN]
     of.ask(RequestVerb.ADOPT, "east:i-7", set="storefront")
