@@ -23,7 +23,7 @@ Config = Annotated[
         "--config", "-c", help="Settings file; else $CLOUDMON_CONFIG, else ./cloudmon.toml.", show_default=False
     ),
 ]
-Output = Annotated[Format, typer.Option("--output", "-o", help="How to print it.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="How to print it; lists within CSV are JSON.")]
 Tenant = Annotated[
     str | None, typer.Option("--tenant", help="Only this tenant's; needed where two use one name.", show_default=False)
 ]

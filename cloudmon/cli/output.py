@@ -1,7 +1,8 @@
 """Results as tables, JSON or CSV: one way for every command.
 
 A command gives rows (mappings of plain values) and columns. JSON and CSV carry the values, under the columns' keys:
-instants in ISO 8601, money and integers that JavaScript cannot hold as strings. A table is for people: columns may show
+instants in ISO 8601, money and integers that JavaScript cannot hold as strings; a list in a field of CSV is JSON, since
+any sign that could part its items may stand in one of them. A table is for people: columns may show
 a value in their own words; rich draws it on a terminal, elsewhere it is plain aligned text.
 """
 
@@ -75,7 +76,7 @@ def as_json(rows: Sequence[Row], columns: Sequence[Column]) -> str:
 
 
 def as_csv(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """With a header; nothing at all is an empty field, lists are parted by blanks."""
+    """With a header; nothing at all is an empty field, a list or a mapping is JSON within its field."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.key for column in columns])
@@ -173,9 +174,7 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(plain, bool):
         return "true" if plain else "false"
-    if isinstance(plain, list):
-        return " ".join(str(item) for item in plain)
-    if isinstance(plain, dict):
+    if isinstance(plain, list | dict):
         return json.dumps(plain, ensure_ascii=False)
     return str(plain)
 

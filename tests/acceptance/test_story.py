@@ -283,8 +283,6 @@ def as_csv(value: object, cell: str) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, list):
-        return " ".join(str(item) for item in value)
-    if isinstance(value, dict):
+    if isinstance(value, list | dict):
         return cell if json.loads(cell) == value else f"not {value}"
     return str(value)

@@ -7,6 +7,7 @@ import datetime as dt
 import enum
 import io
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
@@ -48,7 +49,27 @@ def test_values_in_json(value: object, expected: object) -> None:
 def test_csv_has_a_header_and_quotes_what_needs_it() -> None:
     columns = [Column("name", "NAME"), Column("tags", "TAGS"), Column("gone", "GONE"), Column("up", "UP")]
     text = output.as_csv([{"name": 'a, "b"\nc', "tags": ["x", "y"], "up": True}], columns)
-    assert list(csv.reader(io.StringIO(text))) == [["name", "tags", "gone", "up"], ['a, "b"\nc', "x y", "", "true"]]
+    assert list(csv.reader(io.StringIO(text))) == [
+        ["name", "tags", "gone", "up"],
+        ['a, "b"\nc', '["x", "y"]', "", "true"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("items", "cell"),
+    [
+        (["one stopped", "two faulted"], '["one stopped", "two faulted"]'),
+        (("a, b; c", 'd "e"', "f\ng"), '["a, b; c", "d \\"e\\"", "f\\ng"]'),
+        ([Decimal("0.10"), 3, None, True, dt.date(2026, 1, 2)], '["0.10", 3, null, true, "2026-01-02"]'),
+        ([{"größe": 2}], '[{"größe": 2}]'),
+        ([], "[]"),
+    ],
+    ids=["blanks inside", "separators, quotes and lines inside", "values", "mappings", "none"],
+)
+def test_a_list_in_csv_is_json_so_that_its_items_can_be_told_apart(items: Sequence[object], cell: str) -> None:
+    text = output.as_csv([{"found": items}], [Column("found", "FOUND")])
+    assert list(csv.reader(io.StringIO(text))) == [["found"], [cell]]
+    assert json.loads(cell) == json.loads(output.as_json([{"found": items}], [Column("found", "FOUND")]))[0]["found"]
 
 
 def test_csv_of_nothing_is_its_header() -> None:
