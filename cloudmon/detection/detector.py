@@ -92,6 +92,10 @@ class Detector:
         """Every rule's verdict at ``now`` and what it looked at, exempted or not; nothing is remembered."""
         return judge.judge(self.rules.of_set(subject.set_name), known_facts.known(subject, now), explain=True)
 
+    def forget(self, appliance: ApplianceId) -> None:
+        """Keep nothing ready for an appliance any more: it ended, or everything that is known of it changed."""
+        self._benches.pop(appliance, None)
+
     def _exempted(self, subject: Subject, rules: Sequence[Ready], now: dt.datetime) -> dict[str, Exemption]:
         name = f"{subject.set_name}/{subject.member.ordinal}"
         found = ((rule.key, self.rules.exemption(rule, name, now)) for rule in rules)

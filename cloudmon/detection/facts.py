@@ -212,7 +212,7 @@ def _covering(patterns: tuple[str, ...]) -> Callable[[str], object]:
 
 
 def _may_log_in(account: object) -> bool:
-    if not isinstance(account, Mapping):
+    if not isinstance(account, dict):
         return True
     shell = account.get("shell")
     return bool(account.get("keys")) or not isinstance(shell, str) or shell.rpartition("/")[2] not in _NO_LOGIN

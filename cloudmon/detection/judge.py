@@ -57,7 +57,9 @@ class Shelf:
 
     def __init__(self) -> None:
         self._told: dict[str, Any] = {}
-        self._context = _context()
+        # Read when a program asks for it: to set a variable makes the library convert all the others again.
+        self._item = [""]
+        self._context = _context(self._item)
 
     def prepare(self, groups: Mapping[str, Any]) -> None:
         """Make exactly these groups known."""
@@ -65,7 +67,7 @@ class Shelf:
         if told.keys() - groups.keys():
             # The library's contexts forget nothing.
             told = self._told = {}
-            self._context = _context()
+            self._context = _context(self._item)
         for name, group in groups.items():
             if name not in told or told[name] != group:
                 self._context.add_variable(name, group)
@@ -73,14 +75,16 @@ class Shelf:
 
     def ask(self, program: cel.Program, item: str = "") -> object:
         """What the program comes to. Raises whatever the library raises."""
-        self._context.add_variable("item", item)
+        self._item[0] = item
         return program.execute(self._context)
 
 
-def _context() -> cel.Context:
+def _context(item: list[str]) -> cel.Context:
     import cel  # noqa: PLC0415  # as in rules: only where there are rules
 
-    return cel.Context()
+    context = cel.Context()
+    context.set_variable_resolver(lambda name: item[0] if name == "item" else None)
+    return context
 
 
 @dataclass(frozen=True, slots=True)

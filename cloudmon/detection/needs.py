@@ -105,9 +105,7 @@ def _table(shape: Table, need: Need, told: Mapping[str, object], items: frozense
         # An item that is no record is there still, with nothing known of it.
         empty: Mapping[str, object] = {}
         return {
-            name: _record(
-                shape.of, need.value, value if isinstance(value := told[name], Mapping) else empty, items, now_s
-            )
+            name: _record(shape.of, need.value, value if isinstance(value := told[name], dict) else empty, items, now_s)
             for name in names
         }
     pairs = ((name, project(shape.of, need.value, told[name], items, now_s)) for name in names)
@@ -124,7 +122,7 @@ def _list(shape: Listing, need: Need, told: object, items: frozenset[str], now_s
         )
         found: list[object] = []
         for name, value in told.items():
-            record: Any = _record(shape.of, need.of_value(), value if isinstance(value, Mapping) else {}, items, now_s)
+            record: Any = _record(shape.of, need.of_value(), value if isinstance(value, dict) else {}, items, now_s)
             if key and isinstance(name, str) and name.isdecimal():
                 record[key] = int(name)
             found.append(record)
