@@ -89,7 +89,7 @@ class Agent:
             Around(
                 boot=lambda: self._eyes.boot,
                 asked=self._wake.set,
-                taken=self.upgrade.proved,
+                taken=self._taken,
                 enrol=self._enrol_again,
             ),
         )
@@ -174,7 +174,8 @@ class Agent:
 
     def _why(self, due: float) -> str:
         """Why a report should be written now; empty when none should be."""
-        news = self._applications.look()
+        self._applications.look()
+        news = self._applications.news()
         self._news = "fault" if "fault" in (news, self._news) else news or self._news
         if not self._news and self._eyes.changed(self.config):
             self._news = "change"
@@ -190,6 +191,10 @@ class Agent:
             self._news = ""
             return "interval"
         return ""
+
+    def _taken(self) -> None:
+        self.upgrade.proved()
+        self._commands.proved()
 
     def _configure(self, told: dict[str, Any]) -> None:
         """Have another config in force, at once and after a restart. ValueError when it is none."""

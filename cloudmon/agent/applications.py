@@ -69,6 +69,7 @@ class Applications:
         self._declared: dict[str, Application] = {}
         self._seen: dict[str, Seen] = {}
         self._boot = ""
+        self._news = ""
         self._stored: dict[str, Any] = {}
 
     def wake(self, boot: str) -> None:
@@ -100,9 +101,15 @@ class Applications:
         with self._lock:
             return self._seen[name]
 
-    def look(self) -> str:
-        """Look at each: ``fault`` when one has gone down or lost its process, ``change`` when anything else is new."""
-        news = ""
+    def news(self) -> str:
+        """What looks have found since this was asked the last time: ``fault`` when an application went down or lost its
+        process, ``change`` when anything else is new, else nothing."""
+        with self._lock:
+            found, self._news = self._news, ""
+            return found
+
+    def look(self) -> None:
+        """Look at each. Whoever acts on one looks too, so that its new state is known at once."""
         table: dict[int, Process] | None = None
         with self._lock:
             for name, application in self._declared.items():
@@ -113,9 +120,8 @@ class Applications:
                         table = self.table.scan()
                     main = self.main(application, table)
                 word = self._take(application, seen, main)
-                news = "fault" if "fault" in (word, news) else word or news
+                self._news = "fault" if "fault" in (word, self._news) else word or self._news
             self._keep()
-        return news
 
     def main(self, application: Application, table: dict[int, Process]) -> Process | None:
         """Its main process, looked for among all."""

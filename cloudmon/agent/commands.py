@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Collection
 from typing import Any, Callable, NamedTuple
 
-from . import verbs
+from . import verbs, version
 from .clock import Clock
 from .controls import Outcome
 from .log import Log
@@ -76,6 +77,8 @@ class Commands:
         self._kept: dict[str, str] = {}
         """Files of results by id, oldest first."""
         self._closed = False
+        self._unproved = ""
+        """Id of the command that put this agent in the place of another, until it is seen to work."""
         self._perform: Perform | None = None
 
     def arrive(self, perform: Perform, under_way: set[str]) -> None:
@@ -91,12 +94,12 @@ class Commands:
         for _, name, record in sorted(found, key=lambda one: one[:2]):
             self._kept[record["id"]] = name
             if "result" not in record:
-                self._finish(record["id"], self._outcome_of(record))
+                self._take_up(record)
             elif not record.get("delivered") and record["id"] not in self._under_way:
                 self._pending[record["id"]] = record["result"]
 
-    def take(self, told: object) -> None:
-        """Commands as a reply brings them. Those that are known are not performed again."""
+    def take(self, told: object, apart: Collection[str] = ()) -> None:
+        """Commands as a reply brings them. Known ones are not performed again, those ``apart`` are not looked at."""
         again = False
         for one in told if isinstance(told, list) else []:
             try:
@@ -104,7 +107,8 @@ class Commands:
             except ValueError as wrong:
                 self._log.once("a command", str(wrong))
                 continue
-            again = self._admit(command) or again
+            if command.id not in apart:
+                again = self._admit(command) or again
         if again:
             self._told()
         self._advance()
@@ -153,6 +157,15 @@ class Commands:
         """Begin nothing more."""
         with self._lock:
             self._closed = True
+
+    def proved(self) -> None:
+        """A report of ours was taken: when we came in the place of another agent, that is now done."""
+        name, self._unproved = self._unproved, ""
+        if name:
+            self._finish(name, Outcome(True, "", None, f"cloudmon-agent {version.VERSION}"))
+            with self._lock:
+                self._running.pop(name, None)
+            self._told()
 
     def _admit(self, command: Command) -> bool:
         """Queue what is new; True when an old result is to be told again."""
@@ -228,13 +241,17 @@ class Commands:
         record = {"id": command.id, "verb": command.verb, "at": self._clock.local(), "before": self._upgrade.current()}
         self._keep(command.id, record)
 
-    def _outcome_of(self, record: dict[str, Any]) -> Outcome:
-        """Of a command that an earlier agent began and did not end."""
+    def _take_up(self, record: dict[str, Any]) -> None:
+        """A command that an earlier agent began and did not end."""
         if record.get("verb") != "agent_upgrade":
-            return Outcome(False, INTERRUPTED)
-        if record.get("before") and record["before"] != self._upgrade.current():
-            return Outcome(True, "", None, "another agent is in place and runs")
-        return Outcome(False, "the agent is the one it was before")
+            self._finish(record["id"], Outcome(False, INTERRUPTED))
+        elif record.get("before") and record["before"] != self._upgrade.current():
+            self._unproved = record["id"]
+            self._running[record["id"]] = ""
+        else:
+            self._finish(
+                record["id"], Outcome(False, "the newer agent was no good, and this one is in its place again")
+            )
 
     def _finish(self, name: str, outcome: Outcome) -> None:
         result = {

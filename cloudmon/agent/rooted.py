@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import IO
 
 MOST_LINKS = 40
 MOST_BYTES = 16 * 1024 * 1024
@@ -68,17 +69,22 @@ class Root:
 
 def read(path: str, most: int = MOST_BYTES) -> bytes:
     """A regular file, whole. OSError when it is none: a pipe under a file's name must not hold the agent up."""
-    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(number, "rb") as file:
-        found = os.fstat(number)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
-        if found.st_size > most:
+    with opened(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
             raise OSError(errno.EFBIG, "too large", path)
-        text = file.read(most + 1)
-    if len(text) > most:
+        content = file.read(most + 1)
+    if len(content) > most:
         raise OSError(errno.EFBIG, "too large", path)
-    return text
+    return content
+
+
+def opened(path: str) -> IO[bytes]:
+    """A regular file, to be read. OSError when it is none."""
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return os.fdopen(number, "rb")
 
 
 def text(raw: bytes) -> str:

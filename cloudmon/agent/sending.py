@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from typing import Any, Callable, NamedTuple
 
 from . import reporting
@@ -30,8 +31,9 @@ class Ears:
         self.log = log
         self._configure = configure
 
-    def hear(self, answer: dict[str, Any]) -> None:
-        """Take over a key, a config and commands, in this order: commands may need the config."""
+    def hear(self, answer: dict[str, Any], *, apart: Collection[str] = ()) -> None:
+        """Take over a key, a config and commands, in this order: commands may need the config. Commands whose ids are
+        ``apart`` are left alone."""
         if isinstance(answer.get("key"), dict):
             try:
                 self.keys.take(answer["key"])
@@ -43,7 +45,7 @@ class Ears:
             except ValueError as wrong:
                 self.log.once("a new config", str(wrong))
         if answer.get("commands"):
-            self.commands.take(answer["commands"])
+            self.commands.take(answer["commands"], apart)
 
 
 class Around(NamedTuple):
@@ -110,7 +112,8 @@ class Sender:
         self._refused = 0
         self._ears.log.well("reports")
         self._answered(name, envelope, answer)
-        self._ears.hear(answer)
+        # What this very report answers is no repeat.
+        self._ears.hear(answer, apart={result["id"] for result in results_in(envelope)})
         return True
 
     def _answered(self, name: str, envelope: dict[str, Any], answer: dict[str, Any]) -> None:

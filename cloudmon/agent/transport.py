@@ -134,6 +134,7 @@ class Line:
             parts.append(part)
         if reply.length:
             raise http.client.IncompleteRead(b"", reply.length)
+        reply.close()  # read to its end, so that the line is free for the next request
         return b"".join(parts)
 
 

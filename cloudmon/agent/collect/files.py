@@ -7,6 +7,7 @@ import os
 import stat
 from typing import Any
 
+from .. import rooted
 from ..rooted import Root
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -55,10 +56,7 @@ def digest(path: str) -> str:
     """Of a regular file's first :data:`MOST_BYTES`."""
     total = hashlib.sha256()
     left = MOST_BYTES
-    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(number, "rb") as file:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise OSError("not a regular file")
+    with rooted.opened(path) as file:
         while left > 0:
             part = file.read(min(262_144, left))
             if not part:

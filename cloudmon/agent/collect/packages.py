@@ -33,25 +33,25 @@ class Packages:
 
     def section(self) -> dict[str, Any]:
         """OSError when there is no package manager that we know, or its database cannot be read."""
-        before = {manager: kept[1] for manager, kept in self._kept.items()}
+        before = {keeper: kept[1] for keeper, kept in self._kept.items()}
         seen: dict[str, dict[str, Any]] = {}
         readers: list[tuple[str, tuple[str, ...], Callable[[str], dict[str, Any]]]] = [
             ("dpkg", (DPKG,), lambda path: dpkg(self._root.read(path, MOST_BYTES))),
             ("apk", (APK,), lambda path: apk(self._root.read(path, MOST_BYTES))),
             ("rpm", RPM, lambda _: self._rpm()),
         ]
-        for manager, paths, reader in readers:
+        for keeper, paths, reader in readers:
             path = next((path for path in paths if self._root.exists(path)), None)
             if path is None:
-                self._kept.pop(manager, None)
+                self._kept.pop(keeper, None)
                 continue
             now = self._root.signature(path)
-            if manager not in self._kept or self._kept[manager][0] != now:
-                self._kept[manager] = (now, reader(path))
-            seen[manager] = self._kept[manager][1]
+            if keeper not in self._kept or self._kept[keeper][0] != now:
+                self._kept[keeper] = (now, reader(path))
+            seen[keeper] = self._kept[keeper][1]
         if not seen:
             raise OSError("no package manager's database is there")
-        if len(before) != len(seen) or any(before.get(manager) is not found for manager, found in seen.items()):
+        if len(before) != len(seen) or any(before.get(keeper) is not found for keeper, found in seen.items()):
             merged: dict[str, Any] = {}
             for found in seen.values():
                 merged.update(found)

@@ -99,7 +99,9 @@ def test_the_scan_sees_every_way_to_ask_for_the_time(source: str) -> None:
 
 
 def test_only_the_clock_asks_the_machine_for_the_time_or_sleeps() -> None:
-    assert offences([path for path in SOURCES if path != ROOT / "cloudmon/clock.py"], TIME) == []
+    # The agent runs elsewhere and has a clock of its own.
+    clocks = {ROOT / "cloudmon/clock.py", ROOT / "cloudmon/agent/clock.py"}
+    assert offences([path for path in SOURCES if path not in clocks], TIME) == []
 
 
 def test_only_settings_read_the_environment() -> None:
