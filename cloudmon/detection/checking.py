@@ -25,6 +25,8 @@ _COMPARED = frozenset({"<", "<=", ">", ">="})
 _TEXT_TESTS = frozenset({"startsWith", "endsWith", "contains", "matches"})
 _MACROS = frozenset({"exists", "all", "exists_one", "filter", "map"})
 _CONVERSIONS = {"int": WHOLE, "double": NUMBER, "string": TEXT}
+FUNCTIONS = ("size", *sorted(_TEXT_TESTS | _MACROS), *_CONVERSIONS)
+"""Everything that may be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +223,9 @@ class _Checker:
         if name in _CONVERSIONS and node.target is None and len(operands) == 1:
             self.scalar(operands[0], *_NUMBERS)
             return Typed(_CONVERSIONS[name])
-        known = [*sorted(_TEXT_TESTS | _MACROS), "size", *_CONVERSIONS]
-        if name in known:
+        if name in FUNCTIONS:
             raise ExpressionError(node.at, f"calls {name} with other arguments than it takes")
-        raise ExpressionError(node.at, f"calls {name}, which is no function of rules; {_near(name, known)}")
+        raise ExpressionError(node.at, f"calls {name}, which is no function of rules; {_near(name, FUNCTIONS)}")
 
     def _size(self, node: Node) -> Typed:
         of = self.value(node, collections=True)

@@ -27,8 +27,9 @@ from cloudmon.model.policies import Exemption, OnUnknown, Policy, RuleState, Sym
 
 RESTLESS_S = 15.0
 """Seconds after which a rule is judged again whose result may change at any time."""
-KEPT = 1_000
-"""Appliances whose facts are kept ready, those looked at last."""
+KEPT = 200
+"""Appliances whose facts are kept ready, those looked at last: some 70 KB each, ten times that for rules that go
+through all packages and processes."""
 _AFTER_S = 0.001
 """An age passes its limit just after it reaches it."""
 _ENDED = frozenset({ApplianceState.RETIRING, ApplianceState.RETIRED})
