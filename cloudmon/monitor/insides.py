@@ -8,29 +8,31 @@ came, when its row changed, or when its time has come; nobody else is, however m
 from __future__ import annotations
 
 import datetime as dt
+import fnmatch
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from cloudmon.detection.detector import Detector, Diagnosis
-from cloudmon.detection.facts import INTERVALS, PATIENCE_S, Subject
-from cloudmon.detection.policies import counts
 from cloudmon.model import states
 from cloudmon.model.appliances import ApplianceState, Member
 from cloudmon.model.changes import Change
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.guests import Agent, GuestState, Report, ReportKind
 from cloudmon.model.identity import ApplianceId
-from cloudmon.model.policies import RuleState, Symptom
+from cloudmon.model.policies import Policy, RuleState, Symptom
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.line import Line, Silent
 from cloudmon.reconcile.picture import CloudView, Estate, Inside
 from cloudmon.store import Ownership, Store
+
+if TYPE_CHECKING:
+    from cloudmon.detection.detector import Detector, Diagnosis
+    from cloudmon.detection.facts import Subject
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +47,9 @@ WHOLE_AFTER = 100
 
 MOST_WHOLE = 50
 """States kept whole in one turn."""
+
+SILENT_INTERVALS, SILENT_S = 3, 60.0
+"""Reports that may be missing, and seconds beyond, before an agent is taken to fetch nothing."""
 
 BUILT_IN = "built-in"
 """Name of the policy that is there without any settings."""
@@ -72,8 +77,9 @@ class Insides:
     monitor's turn."""
 
     store: Store
-    detector: Detector
+    policies: Sequence[Policy]
     line: Line = field(default_factory=Silent)
+    _detector: Detector | None = None
     _arrived: list[Report] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _agents: dict[ApplianceId, Agent] | None = None
@@ -84,6 +90,16 @@ class Insides:
     _prints: dict[ApplianceId, Print] = field(default_factory=dict)
     _due: dict[ApplianceId, dt.datetime] = field(default_factory=dict)
     _symptoms: dict[ApplianceId, tuple[Symptom, ...]] = field(default_factory=dict)
+
+    @property
+    def detector(self) -> Detector:
+        """The rules made ready. That takes a while, and most estates that have just been begun have nobody to look
+        at, so it waits until there is somebody."""
+        if self._detector is None:
+            from cloudmon.detection.detector import Detector  # noqa: PLC0415
+
+            self._detector = Detector(self.policies)
+        return self._detector
 
     def heard(self, reports: Iterable[Report]) -> None:
         """These reports are in the store. From any thread; returns at once."""
@@ -110,9 +126,9 @@ class Insides:
                 agents[appliance] = found
             self._fresh.add(appliance)
 
-    def judged_by(self, detector: Detector) -> None:
+    def judged_by(self, policies: Sequence[Policy]) -> None:
         """Other rules count from now on: everybody is looked at anew."""
-        self.detector = detector
+        self.policies, self._detector = policies, None
         self._fresh.update(self._known_agents())
         self._fresh.update(self._prints)
 
@@ -211,9 +227,16 @@ class Insides:
     def _counts_for_all(self, aset: ApplianceSet) -> bool:
         """Whether rules count for a set that may fire for an appliance which runs and says nothing: people's own may,
         those that are built in do not."""
-        return any(policy.name != BUILT_IN for policy in self.detector.rules.policies if counts(policy, aset.name))
+        return any(
+            policy.enabled
+            and policy.name != BUILT_IN
+            and any(fnmatch.fnmatchcase(aset.name, one) for one in policy.sets)
+            for policy in self.policies
+        )
 
     def _subject(self, member: Member, aset: ApplianceSet, view: CloudView | None) -> Subject:
+        from cloudmon.detection.facts import Subject  # noqa: PLC0415
+
         node = view.nodes.get(member.node_id) if view is not None and view.healthy else None
         appliance = member.id
         agent = self._known_agents().get(appliance)
@@ -330,7 +353,7 @@ class _Heard:
             return False
         aset = self.estate.sets.get(agent.appliance.set_uid)
         interval_s = aset.spec.template.report_interval_s if aset is not None else 0
-        silent_at = agent.received_at + dt.timedelta(seconds=INTERVALS * interval_s + PATIENCE_S)
+        silent_at = agent.received_at + dt.timedelta(seconds=SILENT_INTERVALS * interval_s + SILENT_S)
         return bool(self.now <= silent_at)
 
 

@@ -19,7 +19,6 @@ import structlog
 
 from cloudmon import logs, plugins
 from cloudmon.clock import Clock, SystemClock
-from cloudmon.detection.detector import Detector
 from cloudmon.engine.workers import ThreadedWorkers, Workers
 from cloudmon.errors import CloudError, SettingsError, StoreError, StoreUnavailable
 from cloudmon.model.health import CloudHealth
@@ -239,7 +238,7 @@ class Service:
             clock=self.clock,
             policy=policy_of(self.settings, now.date(), confirmed=confirmed),
             journal=Journal(Path(self.settings.monitor.state_dir) / "journal.jsonl", self.settings.monitor.journal_mib),
-            insides=Insides(self.store, Detector(self.settings.rulebook())),
+            insides=Insides(self.store, self.settings.rulebook()),
             boot=self._boot,
         )
         self._exit.callback(self._end, owner, meter)
@@ -314,7 +313,7 @@ class Service:
         if fixed:
             _log.warning("these take effect with the next start only", keys=", ".join(fixed))
         if settings.policies != self.settings.policies and self.monitor.insides is not None:
-            self.monitor.insides.judged_by(Detector(settings.rulebook()))
+            self.monitor.insides.judged_by(settings.rulebook())
         if settings.channel != self.settings.channel:
             _log.warning("the channel is changed with the next start only", file=str(self._file.path))
             settings = settings.model_copy(update={"channel": self.settings.channel})
