@@ -81,7 +81,7 @@ class Agent:
         self._reporter = Reporter(place, clock, log, self._eyes, self._commands, self._buffer)
         self._ears = Ears(self.keys, self._commands, log, self._configure)
         self._sender = Sender(
-            Speaker(given.connect(), self.keys.key, clock),
+            Speaker(given.connect(), self.keys, clock),
             self._ears,
             self._buffer,
             self._reporter,
@@ -94,7 +94,7 @@ class Agent:
             ),
         )
         self._poller = Poller(
-            Speaker(given.connect(), self.keys.key, clock),
+            Speaker(given.connect(), self.keys, clock),
             self._ears,
             clock,
             config_hash=lambda: self.config.hash,
@@ -209,7 +209,7 @@ class Agent:
     def _enrol(self, boot: str, *, patient: bool) -> None:
         if self._given.token is None:
             raise NotEnrolled("this agent is not enrolled yet: give it a token with --enrol")
-        speaker = Speaker(self._given.connect(), self.keys.key, self._clock)
+        speaker = Speaker(self._given.connect(), self.keys, self._clock)
         pause = Pause()
         began = self._clock.monotonic()
         try:
@@ -243,7 +243,7 @@ class Agent:
         """With the token that was given, if any: our key is not accepted any more."""
         if self._given.token is None:
             return
-        speaker = Speaker(self._given.connect(), self.keys.key, self._clock)
+        speaker = Speaker(self._given.connect(), self.keys, self._clock)
         try:
             enrolling.enrol(speaker, self.keys, self._given.token, self._eyes.boot, self._configure)
         finally:

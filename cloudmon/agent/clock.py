@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 
-TOLERATED_S = 2.0
+TOLERATED_S = 1.0
 """The monitor tells whole seconds, and a reply takes its way: a smaller difference says nothing."""
 
 
@@ -35,9 +35,16 @@ class Clock:
         """Seconds since the kernel booted, those it was suspended included."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
-    def correct(self, theirs: float, took_s: float) -> None:
-        """Take over the monitor's time, which a reply told that came just now and took ``took_s`` seconds."""
-        measured = time.time() - took_s / 2 - theirs
+    def correct(self, theirs: float, took_s: float, *, refused: bool = False) -> None:
+        """Take over the monitor's time, which a reply told in whole seconds that came just now and took ``took_s``.
+
+        ``refused``: it was told because ours was not accepted. Then the monitor's word holds to the second, rather too
+        late than too early.
+        """
+        if refused:
+            self.ahead_s = round(time.time() - theirs, 1)
+            return
+        measured = time.time() - took_s / 2 - (theirs + 0.5)
         if abs(measured - self.ahead_s) > TOLERATED_S + took_s / 2:
             self.ahead_s = round(measured, 1)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import threading
 
 from . import programs, rooted
@@ -111,7 +110,7 @@ class Installer:
     def _apt(self, what: str, name: str, version: str) -> list[list[str]]:
         if self._root and not self._sources():
             return self._dpkg(what, name, version)
-        program = shutil.which("apt-get", path=programs.PATH)
+        program = programs.find("apt-get")
         if program is None:
             return []
         if self._root:
@@ -154,7 +153,7 @@ class Installer:
 
     def _dpkg(self, what: str, name: str, version: str) -> list[list[str]]:
         """Under a root without sources: files that lie in apt's own folder for them."""
-        program = shutil.which("dpkg", path=programs.PATH)
+        program = programs.find("dpkg")
         if program is None:
             return []
         dpkg = [program, f"--root={self._root.path}", *_DPKG_ROOT]
@@ -189,7 +188,7 @@ class Installer:
         return programs.run(["dpkg", "--compare-versions", one, "gt", other], timeout_s=10).exit == 0
 
     def _apk(self, what: str, name: str, version: str) -> list[list[str]]:
-        program = shutil.which("apk", path=programs.PATH)
+        program = programs.find("apk")
         if program is None:
             return []
         apk = [program, "--no-interactive", *(["--root", self._root.path] if self._root else [])]
@@ -199,7 +198,7 @@ class Installer:
         return [[*apk, "--update-cache", "add", *(["--upgrade"] if what == "update" else []), wanted]]
 
     def _dnf(self, what: str, name: str, version: str) -> list[list[str]]:
-        program = shutil.which("dnf", path=programs.PATH) or shutil.which("yum", path=programs.PATH)
+        program = programs.find("dnf") or programs.find("yum")
         if program is None:
             return []
         dnf = [program, "-y", "-q", *(["--installroot", self._root.path] if self._root else [])]

@@ -30,11 +30,10 @@ class Keys:
         if len(self.instance) != 32:
             self.instance = secrets.token_hex(16)
             place.store({"instance": self.instance}, IDENTITY)
-        self._key: signing.Key | None = None
-        try:
-            self._key = signing.key_of(place.load(KEY))
-        except ValueError:
-            self._key = None
+        stored = place.load(KEY)
+        self._key = _key_of(stored)
+        self._older = _key_of(stored.get("older"))
+        """The key before it, for as long as the newer one was not seen to work."""
 
     def known(self) -> bool:
         return self._key is not None
@@ -51,9 +50,37 @@ class Keys:
         if not isinstance(told, dict):
             raise ValueError("a key has id, secret and expires_at")
         key = signing.key_of(told)
-        self._place.store({name: told[name] for name in ("id", "secret", "expires_at")}, KEY)
+        before = self._place.load(KEY)
+        before.pop("older", None)
+        self._place.store({**_fields(told), **({"older": before} if before else {})}, KEY)
         with self._lock:
-            self._key = key
+            self._key, self._older = key, self._key
+
+    def worked(self, key: signing.Key) -> None:
+        """The monitor answered what was signed with it."""
+        with self._lock:
+            if key != self._key or self._older is None:
+                return
+            self._older = None
+            self._place.store(_fields(self._place.load(KEY)), KEY)
+
+    def refused(self, key: signing.Key) -> None:
+        """The monitor does not accept it: the one before it may still be good."""
+        with self._lock:
+            if key == self._key and self._older is not None:
+                self._place.store(_fields(self._place.load(KEY)["older"]), KEY)
+                self._key, self._older = self._older, None
+
+
+def _fields(told: dict[str, Any]) -> dict[str, Any]:
+    return {name: told[name] for name in ("id", "secret", "expires_at")}
+
+
+def _key_of(told: object) -> signing.Key | None:
+    try:
+        return signing.key_of(told) if isinstance(told, dict) else None
+    except ValueError:
+        return None
 
 
 def trust(

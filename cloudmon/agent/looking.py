@@ -108,5 +108,5 @@ class Eyes:
         return {
             "host": machine.host(self._root),
             "boot": {"id": self.boot, "at": self.booted_at},
-            "agent": {"version": version.VERSION, "interval_s": interval_s},
+            "agent": {"version": version.VERSION, "interval_s": round(interval_s)},
         }

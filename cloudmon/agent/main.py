@@ -22,6 +22,7 @@ from .version import VERSION
 
 STATE = "/var/lib/cloudmon-agent"
 WHERE = "where.json"
+ENROLMENT = "enrolment.json"
 MOST_TOKEN = 65536
 LAST_S = 1.5
 
@@ -80,7 +81,6 @@ def _fail(log: Log, code: int, sentence: object) -> int:
 
 
 def _run(given: argparse.Namespace, log: Log) -> int:
-    token = _token(given)
     if given.interval:
         given.interval = config.bounded(given.interval)
     root = Root(given.root)
@@ -89,6 +89,7 @@ def _run(given: argparse.Namespace, log: Log) -> int:
     os.umask(0o077)
     place = Place(given.state or (root.inside(STATE) if root else STATE))
     clock = Clock()
+    token = _token(given, place)
     where = transport.address(_url(given, place), insecure=given.insecure_http)
     trust = _trust(place, where, token, given, clock, log)
 
@@ -117,13 +118,20 @@ def _run(given: argparse.Namespace, log: Log) -> int:
     return ENDED
 
 
-def _token(given: argparse.Namespace) -> tokens.Token | None:
+def _token(given: argparse.Namespace, place: Place) -> tokens.Token | None:
     if given.enrol and given.enrol_file:
         raise ValueError("give --enrol or --enrol-file, not both")
     text = given.enrol or ""
     if given.enrol_file:
         text = rooted.text(rooted.read(given.enrol_file, MOST_TOKEN))
-    return tokens.parse(text) if text else None
+    # Kept, since a key can run out while the machine sleeps; it is good for nobody but this agent.
+    stored = place.load(ENROLMENT).get("token", "")
+    if not text:
+        return tokens.parse(stored) if stored else None
+    token = tokens.parse(text)
+    if stored != text:
+        place.store({"token": text}, ENROLMENT)
+    return token
 
 
 def _url(given: argparse.Namespace, place: Place) -> str:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import IO, NamedTuple
 
+from . import surroundings
 from .rooted import Root
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -62,10 +63,21 @@ CURRENT = Current()
 
 def environment(root: Root) -> dict[str, str]:
     """What programs find in their environment: nothing of the agent's own."""
-    told = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": root.path or "/root", "DEBIAN_FRONTEND": "noninteractive"}
+    told = {"PATH": path(), "LC_ALL": "C.UTF-8", "HOME": root.path or "/root", "DEBIAN_FRONTEND": "noninteractive"}
     if root:
+        told.update(surroundings.told())
         told["CLOUDMON_ROOT"] = root.path
     return told
+
+
+def path() -> str:
+    """Where programs are looked for; our own Python's folder is the last place, for systems that have no other."""
+    return f"{PATH}:{os.path.dirname(sys.executable)}"
+
+
+def find(name: str) -> str | None:
+    """A program by its name; None when there is none."""
+    return shutil.which(name, path=path())
 
 
 def words(argv: Sequence[str], root: Root) -> list[str]:
@@ -87,7 +99,7 @@ def start(
     root = root or Root()
     if not argv:
         raise OSError("no command is declared")
-    program = shutil.which(argv[0], path=PATH) if "/" not in argv[0] else argv[0]
+    program = find(argv[0]) if "/" not in argv[0] else argv[0]
     if "/" in argv[0] and not os.path.isabs(argv[0]):
         program = os.path.join(root.path or "/", argv[0])
     if program is None or not os.path.isfile(program) or not os.access(program, os.X_OK):

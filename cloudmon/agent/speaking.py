@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Any, Callable
+from typing import Any
 
 from . import signing, transport
 from .clock import Clock
+from .keys import Keys
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 LONGEST_WANTED_PAUSE_S = 900.0
+BEHIND_S = 1
+"""A monitor takes what is dated a while ago, and hardly anything that is dated later than its own now."""
 
 
 class Trouble(Exception):
@@ -43,9 +46,9 @@ class Malformed(Trouble):
 class Speaker:
     """Asks and believes. Belongs to one thread."""
 
-    def __init__(self, line: transport.Line, key: Callable[[], signing.Key], clock: Clock) -> None:
+    def __init__(self, line: transport.Line, keys: Keys, clock: Clock) -> None:
         self._line = line
-        self._key = key
+        self._keys = keys
         self._clock = clock
 
     def ask(
@@ -56,25 +59,36 @@ class Speaker:
         A clock that is too far off is corrected and the question asked again, once.
         """
         body = json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
-        who = key or self._key()
+        who = key or self._keys.key()
         try:
-            answer = self._once(path, body, who, timeout_s)
-        except transport.Unreachable:
-            if not self._line.reused:
-                raise
-            answer = self._once(path, body, who, timeout_s)
-        if answer.get("clock") is True:
-            answer = self._once(path, body, who, timeout_s)
-            if answer.get("clock") is True:
-                raise Trouble("the monitor does not accept our time although it was corrected")
+            answer = self._in_time(path, body, who, timeout_s)
+        except Refused:
+            if key is None:
+                self._keys.refused(who)
+            raise
+        if key is None:
+            self._keys.worked(who)
         return answer
 
     def close(self) -> None:
         self._line.close()
 
+    def _in_time(self, path: str, body: bytes, key: signing.Key, timeout_s: float) -> dict[str, Any]:
+        try:
+            answer = self._once(path, body, key, timeout_s)
+        except transport.Unreachable:
+            if not self._line.reused:
+                raise
+            answer = self._once(path, body, key, timeout_s)
+        if answer.get("clock") is True:
+            answer = self._once(path, body, key, timeout_s)
+            if answer.get("clock") is True:
+                raise Trouble("the monitor does not accept our time although it was corrected")
+        return answer
+
     def _once(self, path: str, body: bytes, key: signing.Key, timeout_s: float) -> dict[str, Any]:
         nonce = signing.new_nonce()
-        headers = signing.sign(key, path, body, created=int(self._clock.now()), nonce=nonce)
+        headers = signing.sign(key, path, body, created=int(self._clock.now()) - BEHIND_S, nonce=nonce)
         began = self._clock.monotonic()
         reply = self._line.post(path, body, headers, timeout_s=timeout_s)
         took_s = self._clock.monotonic() - began
@@ -86,7 +100,7 @@ class Speaker:
             raise Unsigned(f"a reply ({reply.status}) that is not signed for us is not believed")
         answer = _object(reply)
         if reply.status == 409 and answer.get("clock") is True:
-            self._told(answer, took_s)
+            self._told(answer, took_s, refused=True)
             return answer
         if reply.status == 200:
             # A long poll's reply took its time on purpose, and says nothing of the way.
@@ -95,14 +109,14 @@ class Speaker:
             return answer
         if reply.status == 503:
             raise Busy("the monitor is busy (503)", min(_seconds(reply), LONGEST_WANTED_PAUSE_S))
-        if reply.status == 400:
-            raise Malformed("the monitor could make nothing of what we said (400)")
+        if reply.status in {400, 413}:
+            raise Malformed(f"the monitor could make nothing of what we said ({reply.status})")
         raise Trouble(f"the monitor answers {reply.status}")
 
-    def _told(self, answer: dict[str, Any], took_s: float) -> None:
+    def _told(self, answer: dict[str, Any], took_s: float, *, refused: bool = False) -> None:
         theirs = answer.get("now")
         if isinstance(theirs, (int, float)) and 0 < theirs < 1e11:
-            self._clock.correct(float(theirs), took_s)
+            self._clock.correct(float(theirs), took_s, refused=refused)
 
 
 def _object(reply: transport.Reply) -> dict[str, Any]:

@@ -44,11 +44,18 @@ class Appliance:
         words = ["--url", self.monitor.url, "--root", str(self.root), "--state", str(self.state)]
         return [sys.executable, str(self.file), *words, *more]
 
-    def start(self, *more: str, enrol: bool = True) -> subprocess.Popen[bytes]:
+    def start(self, *more: str, enrol: bool = True, **environment: str) -> subprocess.Popen[bytes]:
         """An agent in a session of its own, as a boot of the appliance is."""
         words = self.command(*(["--enrol", self.monitor.token] if enrol else []), *more)
         with (self.root.parent / "agent.log").open("ab") as log:
-            process = subprocess.Popen(words, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                words,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environment},
+            )
         self.processes.append(process)
         return process
 

@@ -113,6 +113,8 @@ class StubMonitor:
         self.ahead_s = 0.0
         self.serial = 1
         self.new_key = False
+        self.no_new_keys = False
+        """Keys that are told are no good."""
         self.away = False
         self.pyz = b""
         self.connections = 0
@@ -235,7 +237,7 @@ class StubMonitor:
             self._write(line, 401, b"", {})
             return
         name, secret, nonce, created = who
-        if abs(created - self.now()) > 300:
+        if not -300 < created - self.now() < 2:
             clock = {"v": 1, "clock": True, "now": int(self.now())}
             self._signed(line, 409, clock, name, secret, nonce)
             return
@@ -341,7 +343,8 @@ class StubMonitor:
     def _key(self) -> dict[str, Any]:
         name = f"k.set.3.1.{self.serial}.9999999999"
         secret = hashlib.sha256(name.encode()).digest()
-        self.secrets[name] = secret
+        if not self.no_new_keys:
+            self.secrets[name] = secret
         return {"id": name, "secret": text_of(secret), "expires_at": 9999999999}
 
     def _around(self, message: dict[str, Any]) -> dict[str, Any]:

@@ -109,12 +109,13 @@ class Accounts:
         without_password = self._locked()
         told: dict[str, Any] = {}
         for account in found:
+            own = group_names.get(account.gid)
             item: dict[str, Any] = {
                 "uid": account.uid,
                 "gid": account.gid,
                 "home": account.home,
                 "shell": account.shell,
-                "groups": sorted(members.get(account.name, set()) | {group_names.get(account.gid, str(account.gid))}),
+                "groups": sorted(members.get(account.name, set()) - {own}),
             }
             keys = self._keys(account)
             if keys is not None:

@@ -8,7 +8,7 @@ import platform
 import shlex
 from typing import Any
 
-from .. import rooted
+from .. import rooted, surroundings
 from ..clock import Clock
 from ..rooted import Root
 from . import processes
@@ -58,10 +58,14 @@ def host(root: Root) -> dict[str, Any]:
 
 
 def boot(root: Root, clock: Clock) -> tuple[str, float]:
-    """Id of this boot and its instant. Under a root, a boot is the session that the agent is in."""
+    """Id of this boot and its instant. Under a root, a boot is what its environment says, else the agent's session."""
     kernel = rooted.text(_proc("/proc/sys/kernel/random/boot_id")).strip()
     if not root:
         return kernel, round(clock.now() - clock.since_boot())
+    named = surroundings.boot_id()
+    if named:
+        # The agent is among the first that a boot starts.
+        return named, round(clock.now())
     leader = os.getsid(0)
     found = processes.read(leader)
     started = found.started if found is not None else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import Any, Callable
 
 from .. import programs, rooted
@@ -63,7 +62,7 @@ class Packages:
         return tuple(self._root.signature(path) for path in (DPKG, APK, *RPM))
 
     def _rpm(self) -> dict[str, Any]:
-        program = shutil.which("rpm", path=programs.PATH)
+        program = programs.find("rpm")
         if program is None:
             raise OSError("rpm is not there to read its database")
         words = [program, *(["--root", self._root.path] if self._root else []), "-qa", "--qf", FORMAT]

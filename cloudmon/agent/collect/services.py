@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import Any
 
 from .. import programs, rooted
@@ -16,7 +15,7 @@ def systemctl(root: Root) -> str | None:
     """The program, where systemd runs this appliance; None elsewhere."""
     if root or not os.path.isdir("/run/systemd/system"):
         return None
-    return shutil.which("systemctl", path=programs.PATH)
+    return programs.find("systemctl")
 
 
 def units(raw: bytes) -> dict[str, str]:

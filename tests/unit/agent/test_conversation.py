@@ -100,6 +100,17 @@ def test_a_report_that_the_monitor_can_make_nothing_of_is_followed_by_a_full_one
     assert monitor.reports[0]["seq"] > 1
 
 
+@pytest.mark.parametrize("seconds", [-9, -4, 3, 30])
+def test_a_clock_that_is_off_by_seconds_is_corrected_too(
+    seconds: int, appliance: Appliance, monitor: StubMonitor
+) -> None:
+    monitor.ahead_s = seconds
+    appliance.start()
+    monitor.until(lambda: len(monitor.reports) >= 3)
+    assert abs(monitor.reports[-1]["at"] - monitor.now()) < 5
+    assert abs(monitor.reports[-1]["offset_s"] + seconds) < 2
+
+
 def test_a_clock_that_is_off_by_hours_is_corrected_by_signed_word_only(
     appliance: Appliance, monitor: StubMonitor
 ) -> None:
@@ -176,6 +187,50 @@ def test_a_new_key_is_used_from_the_reply_that_brings_it_on(appliance: Appliance
     taken = len(monitor.reports)
     monitor.until(lambda: len(monitor.reports) >= taken + 2)
     assert json.loads((appliance.state / "key.json").read_text())["id"] != before
+
+
+def test_the_older_key_is_used_again_when_the_newer_one_is_no_good(appliance: Appliance, monitor: StubMonitor) -> None:
+    appliance.start()
+    monitor.until(lambda: monitor.reports)
+    before = json.loads((appliance.state / "key.json").read_text())["id"]
+    with monitor.lock:
+        monitor.no_new_keys = True
+        monitor.new_key = True
+    monitor.until(lambda: not monitor.new_key)
+    taken = len(monitor.reports)
+    monitor.until(lambda: len(monitor.reports) >= taken + 2)
+    assert json.loads((appliance.state / "key.json").read_text())["id"] == before
+    assert [path for path, _ in monitor.heard].count("/channel/v1/enrol") == 1
+
+
+def test_one_whose_key_ran_out_enrols_again_with_its_old_token(appliance: Appliance, monitor: StubMonitor) -> None:
+    first = appliance.start()
+    monitor.until(lambda: monitor.reports)
+    first.kill()
+    first.wait()
+    with monitor.lock:
+        monitor.serial += 1
+        for name in [name for name in monitor.secrets if name.startswith("k.")]:
+            del monitor.secrets[name]
+    taken = len(monitor.reports)
+    appliance.start(enrol=False)
+    monitor.until(lambda: len(monitor.reports) > taken)
+    assert [path for path, _ in monitor.heard].count("/channel/v1/enrol") == 2
+
+
+def test_who_runs_the_appliance_says_which_boot_it_is(appliance: Appliance, monitor: StubMonitor) -> None:
+    boots = ("0b1d8f0e-0000-4000-8000-000000000001", "0b1d8f0e-0000-4000-8000-000000000002")
+    for boot in (boots[0], boots[0], boots[1]):
+        taken = len(monitor.reports)
+        process = appliance.start(CLOUDMON_BOOT_ID=boot)
+        monitor.until(lambda taken=taken: len(monitor.reports) > taken)  # type: ignore[misc]
+        assert monitor.reports[taken]["sections"]["system"]["boot"]["id"] == boot
+        process.terminate()
+        process.wait(5)
+    numbers = [(report["boot"], report["seq"]) for report in monitor.reports]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] == (boots[0], 1)
+    assert (boots[1], 1) in numbers
 
 
 def test_a_new_config_is_in_force_at_once_and_after_a_restart(appliance: Appliance, monitor: StubMonitor) -> None:

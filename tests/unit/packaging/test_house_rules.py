@@ -107,7 +107,9 @@ def test_only_the_clock_asks_the_machine_for_the_time_or_sleeps() -> None:
 def test_only_settings_read_the_environment() -> None:
     assert uses("import os\nos.environ['A']", AMBIENT)
     assert uses("from os import environ\nenviron['A']", AMBIENT)
-    assert offences([path for path in SOURCES if path.parent != ROOT / "cloudmon/settings"], AMBIENT) == []
+    apart = {ROOT / "cloudmon/agent/surroundings.py"}
+    paths = [path for path in SOURCES if path.parent != ROOT / "cloudmon/settings" and path not in apart]
+    assert offences(paths, AMBIENT) == []
 
 
 def test_no_name_of_ours_says_nothing() -> None:
