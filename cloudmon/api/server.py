@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import asyncio.sslproto
 import contextlib
 import resource
@@ -35,7 +36,7 @@ class Server:
         listening: socket.socket,
         *,
         tls: ssl.SSLContext | None = None,
-        http: Literal["h11", "httptools"] = "h11",
+        http: Literal["h11"] | type[asyncio.Protocol] = "h11",
     ) -> None:
         self._listening = listening
         self.address: str = listening.getsockname()[0]
@@ -110,7 +111,9 @@ def serve_channel(app: Any, address: str, port: int, tls: ssl.SSLContext | None)
     _allow_connections()
     if tls is not None:
         asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER
-    return Server(app, listening, tls=tls, http="httptools")
+    from cloudmon.api.whole import WholeReplies  # noqa: PLC0415  # a service without a channel needs no second parser
+
+    return Server(app, listening, tls=tls, http=WholeReplies)
 
 
 def _listening(address: str, port: int, key: str, what: str, way_out: str) -> socket.socket:

@@ -141,7 +141,7 @@ def report(body: bytes) -> ReportBody:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        found = _DECODER.decode(body.decode("utf-8"))
     except Malformed:
         raise
     except (ValueError, RecursionError):  # UnicodeError is a ValueError; its words would quote the body
@@ -162,6 +162,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(_text: str) -> NoReturn:
     raise Malformed("a number is none")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
 
 
 def _plain(sections: Mapping[str, Any]) -> None:

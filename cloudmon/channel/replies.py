@@ -13,6 +13,8 @@ JSON = b"application/json"
 PEM = b"application/x-pem-file"
 BYTES = b"application/octet-stream"
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 class Reply(NamedTuple):
     """What is answered."""
@@ -26,7 +28,7 @@ def signed(
     caller: Caller, status: int, content: Mapping[str, Any] | None, *, now: int, retry_after_s: int = 0
 ) -> Reply:
     """A reply that its agent believes. ``content`` None is an empty body."""
-    body = b"" if content is None else json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    body = b"" if content is None else _ENCODE(content).encode("utf-8")
     headers = signing.sign_reply(
         caller.secret, caller.key_id, status=status, body=body, created=now, nonce=caller.nonce
     )  # fmt: skip

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import cold, ec2, fold, launch, quiet, reports, service
+from tests.benchmarks import channel, cold, detection, ec2, fold, launch, quiet, reports, service
 from tests.benchmarks.figures import HEADING, Figure
 
 FULL: dict[str, Callable[[Path], Iterator[Figure]]] = {
@@ -26,7 +26,10 @@ FULL: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "ec2": ec2.figures,
     "fold": fold.figures,
     "quiet": quiet.figures,
+    "channel": channel.figures,
+    "channel-mutations": channel.mutations,
     "reports": reports.figures,
+    "detection": detection.figures,
 }
 QUICK: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "cold": partial(cold.figures, repeats=1),
@@ -35,7 +38,10 @@ QUICK: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "ec2": partial(ec2.figures, instances=50, repeats=1),
     "fold": partial(fold.figures, events=2_000, repeats=1),
     "quiet": partial(quiet.figures, sizes=(20, 40), repeats=1),
+    "channel": partial(channel.figures, agents=20, connections=4, seconds=0.5, waiting=30),
+    "channel-mutations": partial(channel.mutations, requests=1_000),
     "reports": partial(reports.figures, reports=200, appliances=20, repeats=1),
+    "detection": partial(detection.figures, looks=5, repeats=1),
 }
 
 

@@ -25,7 +25,10 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         pytest.param("ec2", 4, id="ec2"),
         pytest.param("fold", 3, id="fold"),
         pytest.param("quiet", 7, id="quiet"),
+        pytest.param("channel", 8, id="channel"),
+        pytest.param("channel-mutations", 1, id="channel-mutations"),
         pytest.param("reports", 1, id="reports"),
+        pytest.param("detection", 5, id="detection"),
     ],
 )
 def test_a_quick_run_prints_every_figure(name: str, figures: int) -> None:
