@@ -33,7 +33,7 @@ class Part(enum.StrEnum):
 ORDER = {part: index for index, part in enumerate(Part)}
 TOLD = ("intent.", "appliance.")
 """Log entries that the rows of intents and history tell better …"""
-UNTOLD = frozenset({"intent.performed", "appliance.wanted"})
+UNTOLD = frozenset({"intent.performed", "intent.incident", "appliance.wanted"})
 """… and those among them that no row tells."""
 
 
@@ -88,6 +88,8 @@ class _Teller:
                 node = f", node {entry.body['node']}" if entry.body.get("node") else ""
                 text = f"{entry.body.get('verb', 'it')} accepted by {entry.body.get('cloud', 'the cloud')}{node}"
                 yield self._line(entry.at, Part.OUTCOME, about, text, entry.body)
+            elif entry.kind == "intent.incident":
+                yield self._line(entry.at, Part.FACT, about, f"incident: {entry.body['message']}", entry.body)
             else:
                 yield self._line(entry.at, Part.WANTED, about, _said(entry), entry.body)
 

@@ -143,6 +143,8 @@ class Reasons:
 
 def under_way(intent: Intent) -> str:
     """An open intent in words."""
+    if intent.state is IntentState.INCIDENT:
+        return f"{intent.verb}, which does not come to its end (last try: {intent.error or 'accepted, without effect'})"
     how = "to be seen" if intent.state is IntentState.PERFORMED else "the cloud's answer"
     error = f" (last try: {intent.error})" if intent.error else ""
     return f"{intent.verb}, {how}{error}"

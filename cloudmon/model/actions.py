@@ -110,7 +110,7 @@ class Origin(enum.StrEnum):
 
 
 class IntentState(enum.StrEnum):
-    """Where an intent stands. The last three are ends."""
+    """Where an intent stands. Done and failed are ends; the others are open."""
 
     RECORDED = "recorded"
     """Written down; the call may or may not have been made."""
@@ -119,10 +119,12 @@ class IntentState(enum.StrEnum):
     DONE = "done"
     FAILED = "failed"
     INCIDENT = "incident"
-    """Could not be brought to its end; open, shown and billed until somebody or something ends it."""
+    """Could not be brought to its end so far: shown and billed, and tried on with growing pauses, until its end is
+    seen. It stays an incident whatever the cloud says to a try."""
 
 
-OPEN_INTENTS = frozenset({IntentState.RECORDED, IntentState.PERFORMED})
+OPEN_INTENTS = frozenset({IntentState.RECORDED, IntentState.PERFORMED, IntentState.INCIDENT})
+"""Those that have not come to their end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,11 +164,11 @@ def began_at(node: Node, seen_at: dt.datetime, not_before: dt.datetime) -> tuple
 
 
 def retried(intent: Intent, moment: Moment) -> IntentUpdate:
-    """One more try of the same intent, by this monitor."""
+    """One more try of the same intent, by this monitor. An incident stays one."""
     return IntentUpdate(
         intent.id,
         OPEN_INTENTS,
-        IntentState.RECORDED,
+        IntentState.INCIDENT if intent.state is IntentState.INCIDENT else IntentState.RECORDED,
         {"attempts": intent.attempts + 1, "retry_at": None, "epoch": moment.epoch},
     )
 

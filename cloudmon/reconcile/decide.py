@@ -28,6 +28,9 @@ _NODE_STATES = frozenset(
 _LOST = frozenset({ApplianceState.REQUESTED, *STOPPED_STATES})
 """States that a node which was lost, or turned off, leaves its appliance in."""
 
+_LIFE = frozenset({Verb.LAUNCH, Verb.TERMINATE})
+"""What gives an appliance its node or takes it: not begun anew for one that is to retire."""
+
 _UNLISTED = "its node is not in the cloud's listing"
 
 
@@ -47,7 +50,11 @@ def decide(case: Case, market: Market, request: Request | None, *, open_incarnat
         return _retired(case)
     if aset.retiring_since is not None or surplus or member.state is ApplianceState.RETIRING:
         why = aset.retired_reason if aset.retiring_since is not None else "the set was made smaller"
-        return _retire(case, why, open_incarnations=open_incarnations)
+        retirement = _retire(case, why, open_incarnations=open_incarnations)
+        # Its end is held back; what is under way comes to its own all the same.
+        if isinstance(retirement, Waiting) and case.intent is not None and case.intent.verb not in _LIFE:
+            return _pursue(case, market)
+        return retirement
     # Wanted again before its retirement had come to its end.
     if member.state is ApplianceState.RETIRED:
         return _wanted_again(case)
@@ -179,8 +186,10 @@ def end(  # one thing each, named by the caller
     if intent is not None:
         incarnation["last_call_at"] = case.now
     values: dict[str, object] = {"state": state, "since": case.now, "node_id": "", "attempts": 0, "retry_at": None}
-    # The next one is a rung of its own, or, where a person wants it, a new beginning.
-    values["rung"] = member.rung + 1 if origin is Origin.OBSERVATION else 0
+    # The next one is a rung of its own, the last at most, since it is launched; or, where a person wants it, a new
+    # beginning.
+    limit = case.aset.spec.healing.max_attempts
+    values["rung"] = min(member.rung + 1, limit) if origin is Origin.OBSERVATION else 0
     change = Change(
         tenant=member.tenant,
         appliance=member.id,

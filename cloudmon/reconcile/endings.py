@@ -14,12 +14,10 @@ from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node
 from cloudmon.model.usage import Dimension, Mark
 from cloudmon.reconcile import case as cases
+from cloudmon.reconcile import tries
 from cloudmon.reconcile.case import Whose
 from cloudmon.reconcile.picture import CloudView, Condition, Moment
 from cloudmon.reconcile.plan import Step, Waiting
-
-INCIDENT_AFTER = 5
-"""Tries of one termination before an incident says so; the tries go on."""
 
 RETRY_S = 30
 RETRY_MAX_S = 900
@@ -73,7 +71,7 @@ def pursue(ending: Ending) -> Step | Change | Waiting | None:
         return Waiting(ending.subject, "its termination is on its way", None)
     # Accepted, and clouds take their time; leaving is a good sign.
     patience = min(RETRY_MAX_S, RETRY_S * 2 ** min(intent.attempts, 10))
-    if intent.state is IntentState.PERFORMED and row.last_call_at is not None:
+    if tries.accepted(intent) and row.last_call_at is not None:
         due = row.last_call_at + cases.seconds(max(patience, ending.view.lag_s + ending.view.call_timeout_s))
         if now < due:
             return Waiting(ending.subject, "its termination was accepted", due)
@@ -120,25 +118,17 @@ def _terminate(ending: Ending) -> Step:
 
 def _again(ending: Ending, intent: Intent) -> Step:
     row, moment = ending.row, ending.moment
-    attempts = intent.attempts + 1
-    subject = f"intent:{intent.id}"
-    findings: tuple[Finding, ...] = ()
-    if attempts >= INCIDENT_AFTER and (FindingKind.INCIDENT, subject) not in ending.findings:
-        message = f"{ending.set_name}/{row.ordinal}: node {row.node_id} on {row.cloud} does not end"
-        findings = (
-            Finding(
-                FindingKind.INCIDENT, subject, row.tenant, "critical", message,
-                {"incarnation": row.number, "error": intent.error}, moment.now,
-            ),
-        )  # fmt: skip
+    message = f"{ending.set_name}/{row.ordinal}: node {row.node_id} on {row.cloud} does not end"
+    found = tries.again(intent, moment, ending.findings, chain=row.set_uid, message=message)
     return Step(
-        intent,
+        found.intent,
         Change(
             tenant=row.tenant,
             appliance=ApplianceId(row.set_uid, row.ordinal),
             incarnations=(IncarnationUpdate(row.number, {"last_call_at": moment.now}),),
-            intents=(cases.retried(intent, moment),),
-            findings=findings,
+            intents=(found.update,),
+            findings=found.findings,
+            log=found.log,
         ),
         again=True,
     )
@@ -152,7 +142,7 @@ def _ended(ending: Ending) -> Change:
     findings: tuple[FindingEnd, ...] = ()
     log: tuple[LogEntry, ...] = (_log(ending, "incarnation.ended", str(row.number), node=row.node_id, cloud=row.cloud),)
     if intent is not None:
-        findings = (FindingEnd(FindingKind.INCIDENT, f"intent:{intent.id}"),)
+        findings = (tries.ended(intent),)
         log = (*log, _log(ending, "intent.done", intent.id, verb=intent.verb.value))
     return Change(
         tenant=row.tenant,

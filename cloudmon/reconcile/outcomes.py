@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
-from cloudmon.model.actions import IntentState, LogEntry, Outcome, Verb
+from cloudmon.model.actions import OPEN_INTENTS, IntentState, LogEntry, Outcome, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, HistoryEntry, IncarnationState
 from cloudmon.model.changes import Change, Expect, IncarnationUpdate, IntentUpdate
 from cloudmon.model.nodes import Node
@@ -14,8 +15,6 @@ from cloudmon.reconcile import adoption, setbacks
 from cloudmon.reconcile.case import Whose
 from cloudmon.reconcile.plan import Step
 from cloudmon.reconcile.setbacks import Whom
-
-_RECORDED = frozenset({IntentState.RECORDED})
 
 
 def record(  # noqa: PLR0913  # one thing each, named by the caller
@@ -46,6 +45,16 @@ def record(  # noqa: PLR0913  # one thing each, named by the caller
     return _failed(step, outcome, attempts, healing, now)
 
 
+def _moved(step: Step, state: IntentState, values: Mapping[str, object]) -> IntentUpdate:
+    """Where the intent stands after its call, if it is as its step left it: what a sighting closed meanwhile stays
+    closed, and an incident is one until its end is seen."""
+    intent = step.intent
+    if intent.state is not IntentState.INCIDENT:
+        return IntentUpdate(intent.id, frozenset({IntentState.RECORDED}), state, values)
+    after = IntentState.INCIDENT if state in OPEN_INTENTS else state
+    return IntentUpdate(intent.id, frozenset({IntentState.INCIDENT}), after, values)
+
+
 def _log(step: Step, kind: str, now: dt.datetime, **body: object) -> LogEntry:
     intent = step.intent
     return LogEntry(
@@ -65,7 +74,7 @@ def _launched(step: Step, node: Node, now: dt.datetime) -> Change:
         expect=Expect(ApplianceState.LAUNCHING, intent.incarnation),
         member={"node_id": node.id, "location": node.location},
         incarnations=(IncarnationUpdate(intent.incarnation, {"node_id": node.id, "since": at}),),
-        intents=(IntentUpdate(intent.id, _RECORDED, IntentState.PERFORMED, {"node_id": node.id, "error": ""}),),
+        intents=(_moved(step, IntentState.PERFORMED, {"node_id": node.id, "error": ""}),),
         usage=(
             Whose(intent.tenant, *intent.appliance, intent.incarnation, intent.cloud, node.id).event(
                 Dimension.NODE_RUNNING,
@@ -104,7 +113,7 @@ def _not_launched(
             ),
         ),
         intents=(
-            IntentUpdate(intent.id, _RECORDED, IntentState.FAILED, {"error": outcome.error, "ended_at": now}),
+            _moved(step, IntentState.FAILED, {"error": outcome.error, "ended_at": now}),
         ),
         findings=failed.findings,
         log=(_log(step, "intent.failed", now, error=outcome.error),),
@@ -117,7 +126,7 @@ def _accepted(step: Step, outcome: Outcome, now: dt.datetime) -> Change:
     return Change(
         tenant=intent.tenant,
         appliance=intent.appliance,
-        intents=(IntentUpdate(intent.id, _RECORDED, IntentState.PERFORMED, {"error": ""}),),
+        intents=(_moved(step, IntentState.PERFORMED, {"error": ""}),),
         log=(_log(step, "intent.performed", now, **body),),
     )
 
@@ -130,12 +139,7 @@ def _later(step: Step, outcome: Outcome, now: dt.datetime) -> Change:
         tenant=intent.tenant,
         appliance=intent.appliance,
         intents=(
-            IntentUpdate(
-                intent.id,
-                _RECORDED,
-                IntentState.RECORDED,
-                {"error": outcome.error, "retry_at": outcome.retry_at or now + wait},
-            ),
+            _moved(step, IntentState.RECORDED, {"error": outcome.error, "retry_at": outcome.retry_at or now + wait}),
         ),
         log=(_log(step, "intent.unanswered", now, error=outcome.error),) if intent.attempts == 0 else (),
     )
@@ -150,7 +154,7 @@ def _failed(step: Step, outcome: Outcome, attempts: int, healing: Healing, now: 
         appliance=intent.appliance,
         member={"attempts": attempts + 1, "retry_at": retry_at},
         intents=(
-            IntentUpdate(intent.id, _RECORDED, IntentState.FAILED, {"error": outcome.error, "ended_at": now}),
+            _moved(step, IntentState.FAILED, {"error": outcome.error, "ended_at": now}),
         ),
         log=(_log(step, "intent.failed", now, error=outcome.error),),
     )  # fmt: skip

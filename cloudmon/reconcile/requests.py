@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cloudmon.model.actions import Intent, IntentState, LogEntry, Verb
+from cloudmon.model.actions import OPEN_INTENTS, Intent, IntentState, LogEntry, Verb
 from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.changes import Change, Expect, FindingEnd
 from cloudmon.model.commands import OFFERED, problem
@@ -257,7 +257,7 @@ def _spared(request: Request, member: Member) -> bool:
 
 
 def _under_way(intent: Intent | None) -> bool:
-    return intent is not None and intent.state in (IntentState.RECORDED, IntentState.PERFORMED)
+    return intent is not None and intent.state in OPEN_INTENTS
 
 
 def progress(request: Request, members: Sequence[Member], intents: Iterable[Intent]) -> Answer | None:
@@ -277,7 +277,9 @@ def progress(request: Request, members: Sequence[Member], intents: Iterable[Inte
     failed = [i for i in asked if i.state in (IntentState.FAILED, IntentState.INCIDENT)]
     if failed:
         ordinal = failed[0].appliance.ordinal
-        return Answer(RequestState.FAILED, f"{asked_for(request)} of {ordinal} failed: {failed[0].error}")
+        how = "failed" if failed[0].state is IntentState.FAILED else "does not come to its end and is tried on"
+        why = failed[0].error or "it was accepted, and shows no effect"
+        return Answer(RequestState.FAILED, f"{asked_for(request)} of {ordinal} {how}: {why}")
     if request.verb in POWER:
         return _power_progress(request, living)
     done = {i.appliance.ordinal for i in asked if i.state is IntentState.DONE}

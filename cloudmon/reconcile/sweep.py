@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cloudmon.model.actions import ActionClass, Intent, IntentState, LogEntry, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, Incarnation, IncarnationState, Member
@@ -19,6 +19,7 @@ from cloudmon.model.nodes import ENDED, ENDING, Node
 from cloudmon.model.sets import ControlKind
 from cloudmon.model.usage import Dimension, Mark
 from cloudmon.reconcile import case as cases
+from cloudmon.reconcile import tries
 from cloudmon.reconcile.case import Whose
 from cloudmon.reconcile.picture import CloudView, Condition, Estate, Moment
 from cloudmon.reconcile.plan import Step
@@ -126,7 +127,7 @@ def sweep(
         if intent is None:
             yield _end(stray, moment, asked=asked)
         elif _due(intent, moment):
-            yield _again(stray, intent, moment)
+            yield _again(stray, intent, moment, opened)
 
 
 def _spared(stray: Stray, estate: Estate, moment: Moment, *, asked: bool) -> bool:
@@ -143,7 +144,7 @@ def _due(intent: Intent, moment: Moment) -> bool:
         return False
     if intent.retry_at is not None:
         return moment.now >= intent.retry_at
-    if intent.state is IntentState.RECORDED:
+    if not tries.accepted(intent):
         return True
     # Accepted, and clouds take their time: each try waits longer for its effect than the one before.
     waited = sum(min(RETRY_MAX_S, RETRY_S * 2 ** min(number, 10)) for number in range(intent.attempts + 1))
@@ -208,9 +209,11 @@ def _end(stray: Stray, moment: Moment, *, asked: bool) -> Step:
     return Step(intent, Change(tenant=stray.tenant, opens_intent=intent, log=(entry,)))
 
 
-def _again(stray: Stray, intent: Intent, moment: Moment) -> Step:
-    update = cases.retried(intent, moment)
-    return Step(replace(intent, epoch=moment.epoch), Change(tenant=stray.tenant, intents=(update,)), again=True)
+def _again(stray: Stray, intent: Intent, moment: Moment, opened: Mapping[tuple[FindingKind, str], Finding]) -> Step:
+    message = f"node {intent.node_id} on {intent.cloud}, which no row explains, does not end"
+    found = tries.again(intent, moment, opened, chain=ESTATE_CHAIN, message=message)
+    change = Change(tenant=stray.tenant, intents=(found.update,), findings=found.findings, log=found.log)
+    return Step(found.intent, change, again=True)
 
 
 def ended(
@@ -241,9 +244,43 @@ def ended(
                 view.observed_at, {"source": "absence"}
             ),
             intents=cases.close_intent(intent, IntentState.DONE, moment.now),
-            findings=(FindingEnd(finding.kind, finding.subject),),
-            log=(LogEntry(ESTATE_CHAIN, moment.now, f"{finding.kind}.ended", finding.subject, {}),),
+            findings=(
+                FindingEnd(finding.kind, finding.subject), *((tries.ended(intent),) if intent is not None else ()),
+            ),
+            log=(
+                LogEntry(ESTATE_CHAIN, moment.now, f"{finding.kind}.ended", finding.subject, {}),
+                *((_log(intent, "intent.done", moment),) if intent is not None else ()),
+            ),
+        )  # fmt: skip
+
+
+def unclaimed(estate: Estate, moment: Moment) -> Iterator[Change]:
+    """Terminations that nobody pursues any more: what they were to end belongs to somebody again, or has ended as
+    somebody else's. They failed, or would stay open for ever."""
+    ending = {
+        (ApplianceId(row.set_uid, row.ordinal), row.number): row.node_id
+        for row in estate.incarnations
+        if row.state is IncarnationState.ENDING
+    }
+    strays = {f.subject for f in estate.findings if f.kind in (FindingKind.ORPHAN, FindingKind.DUPLICATE)}
+    for intent in estate.intents:
+        if intent.verb is not Verb.TERMINATE or intent.id in moment.in_flight:
+            continue
+        pursued = ending.get((intent.appliance, intent.incarnation)) in ("", intent.node_id)
+        if pursued or f"node:{intent.cloud}:{intent.node_id}" in strays:
+            continue
+        reason = "its node is not to end any more"
+        yield Change(
+            tenant=intent.tenant,
+            intents=cases.close_intent(intent, IntentState.FAILED, moment.now, reason),
+            findings=(tries.ended(intent),),
+            log=(_log(intent, "intent.failed", moment, reason=reason),),
         )
+
+
+def _log(intent: Intent, kind: str, moment: Moment, **body: object) -> LogEntry:
+    told = {"verb": intent.verb.value, "cloud": intent.cloud, "node": intent.node_id}
+    return LogEntry(ESTATE_CHAIN, moment.now, kind, intent.id, {**told, **body})
 
 
 def wild(

@@ -30,17 +30,18 @@ class Intents:
         self._database = database
 
     def open(self, scope: Scope) -> list[Intent]:
-        """Those recorded or performed: something is still to be done or to be seen. Oldest first."""
-        return self._where(scope, _OPEN, intents.c.state != IntentState.INCIDENT)
+        """Those that have not come to their end, incidents among them: something is still to be done or to be seen.
+        Oldest first."""
+        return self._where(scope, _OPEN)
 
     def commands(self, scope: Scope, appliance: ApplianceId) -> list[Intent]:
-        """Those of :meth:`open` that the agent of one appliance performs. Oldest first."""
+        """Those recorded or performed that the agent of one appliance is to perform. Oldest first."""
         row = intents.c
         where = (row.set_uid == appliance.set_uid, row.ordinal == appliance.ordinal, row.verb.in_(sorted(GUEST_VERBS)))
         return self._where(scope, _PENDING, *where)
 
     def incidents(self, scope: Scope) -> list[Intent]:
-        """Those that could not be brought to their end and that nothing has ended since. Oldest first."""
+        """Those of :meth:`open` that could not be brought to their end so far. Oldest first."""
         return self._where(scope, _OPEN, intents.c.state == IntentState.INCIDENT)
 
     def recent(self, scope: Scope, since: dt.datetime) -> list[Intent]:

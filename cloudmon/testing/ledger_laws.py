@@ -310,7 +310,7 @@ class LedgerLaws(StoreWords):
         done = IntentUpdate(old.id, OPEN_INTENTS, IntentState.DONE, {"ended_at": later(-20)})
         self.write(Change("default", intents=(incident, done)))
         intents = self._store.intents
-        assert intents.open(EVERYONE) == [new]
+        assert [one.id for one in intents.open(EVERYONE)] == [stuck.id, new.id]
         assert [(one.id, one.attempts, one.error) for one in intents.incidents(EVERYONE)] == [
             (stuck.id, 6, "Refused: no")
         ]

@@ -151,3 +151,25 @@ def test_machines_that_never_finish_their_boot_are_healed_so_often_and_no_more(n
         shop("act", "frail/1", "start", *REASON, "--no-wait")
         watch.over(7_200)
         assert (launched(shop), incidents(shop)) == (3, [given_up])
+
+
+def test_a_termination_that_does_not_end_is_an_open_incident_until_its_machine_is_gone(new_shop: NewShop) -> None:
+    """Who looks at actions, incidents, status or why is told; and it is tried on."""
+    shop = new_shop(FRAIL)
+    with shop.monitor() as watch:
+        watch.settle()
+        (node,) = shop.truth()
+        shop.world().plan_fault("destroy_node", "server_error", 8)
+        shop("act", "frail/1", "replace", *REASON, "--no-wait")
+        watch.over(1_200)
+        (stuck,) = [row for row in shop.json("actions") if row["verb"] == "terminate"]
+        assert (stuck["state"], stuck["ended_at"]) == ("incident", None)
+        said = f"frail/1: node {node} on east does not end"
+        assert incidents(shop) == [said]
+        assert "terminate, which does not come to its end" in shop.json("status")[0]["waits_for"]
+        assert f"incident: {said}" in shop("why", "frail/1").stdout
+        assert shop.states() == {"frail/1": "running"}
+        watch.over(7_200)
+        assert node not in shop.truth()
+        assert [row["state"] for row in shop.json("actions") if row["verb"] == "terminate"] == ["done"]
+        assert incidents(shop) == []

@@ -35,7 +35,8 @@ def test_status_shows_names_states_and_why_something_waits(cli: Any) -> None:
     assert "reboot, to be seen" in rows["storefront/2"]["waits_for"]
     assert "its node reads error" in rows["storefront/2"]["waits_for"]
     assert rows["storefront/3"]["waits_for"] == "its launch"
-    assert rows["storefront/1"]["waits_for"] == ""
+    stuck = "terminate, which does not come to its end (last try: Refused: locked)"
+    assert rows["storefront/1"]["waits_for"] == stuck
 
 
 @pytest.mark.usefixtures("estate")

@@ -11,7 +11,7 @@ from watched import POLL_S, Watched, bare, spec
 
 from cloudmon import errors
 from cloudmon.errors import Fenced
-from cloudmon.model.actions import IntentState, Verb
+from cloudmon.model.actions import Intent, IntentState, Verb
 from cloudmon.model.appliances import ApplianceState
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.nodes import NodeState
@@ -121,6 +121,50 @@ def test_a_faulted_machine_is_replaced_and_its_former_node_ended(of: Watched) ->
     of.tick(6)
     assert of.east.called("destroy_node") == [(former,)]
     assert (of.members()[0].incarnation, of.members()[0].state) == (2, RUNNING)
+
+
+def terminations(of: Watched) -> list[Intent]:
+    return [i for i in of.memory.intents.recent(EVERYONE, LONG_AGO) if i.verb is Verb.TERMINATE]
+
+
+def logged(of: Watched, kind: str) -> int:
+    return sum(1 for entry in of.memory.log.entries(EVERYONE, None, None, None, 9_999) if entry.kind == kind)
+
+
+def test_a_termination_that_does_not_end_is_an_incident_and_tried_on_until_its_node_is_gone(of: Watched) -> None:
+    """Seen by its state, by one finding and by one line of the log; ended by the node's absence alone."""
+    of.east.play("destroy_node", *[errors.Refused("locked")] * 8)
+    of.monitor.policy = replace(of.policy, view=View("file:shop", (spec(1),)))
+    of.tick(60)
+    (stuck,) = terminations(of)
+    assert (stuck.state, stuck.error, stuck.ended_at) == (IntentState.INCIDENT, "Refused: locked", None)
+    (said,) = of.memory.findings.open(EVERYONE)
+    assert (said.kind, said.subject) == (FindingKind.INCIDENT, f"intent:{stuck.id}")
+    assert logged(of, "intent.incident") == 1
+    assert of.memory.intents.incidents(EVERYONE) == of.memory.intents.open(EVERYONE) == [stuck]
+    tried = len(of.east.called("destroy_node"))
+    of.tick(150)
+    assert len(of.east.called("destroy_node")) > tried
+    assert len(of.east.nodes) == 1
+    (ended,) = terminations(of)
+    assert (ended.id, ended.state) == (stuck.id, IntentState.DONE)
+    assert of.memory.findings.open(EVERYONE) == []
+    assert logged(of, "intent.incident") == 1
+    assert of.members()[1].state is ApplianceState.RETIRED
+    assert of.tick().steady
+
+
+def test_an_incident_that_was_accepted_stays_one_until_its_node_is_gone(of: Watched) -> None:
+    """A cloud may take the order again and again, and do nothing."""
+    of.east.play("destroy_node", *[lambda _node_id: None] * 99)
+    of.monitor.policy = replace(of.policy, view=View("file:shop", (spec(1),)))
+    of.tick(150)
+    (stuck,) = terminations(of)
+    assert (stuck.state, stuck.error) == (IntentState.INCIDENT, "")
+    of.east.nodes.pop(stuck.node_id)
+    of.tick(3)
+    assert [found.state for found in terminations(of)] == [IntentState.DONE]
+    assert of.memory.findings.open(EVERYONE) == []
 
 
 def test_a_set_that_shrinks_and_grows_again_while_it_shrinks_is_whole_in_the_end(of: Watched) -> None:

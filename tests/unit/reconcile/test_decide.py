@@ -35,7 +35,7 @@ from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.nodes import NodeState
 from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.sets import ControlKind, Healing, Lease
-from cloudmon.reconcile.decide import Decision, decide
+from cloudmon.reconcile.decide import Decision, decide, end
 from cloudmon.reconcile.launch import Market
 from cloudmon.reconcile.picture import Condition
 from cloudmon.reconcile.plan import Step, Waiting
@@ -184,6 +184,19 @@ def test_retirement_of_a_lost_launch_marks_it_and_calls_nobody() -> None:
 def test_retirement_waits_for_protection_and_says_so() -> None:
     protected = aset(retiring_since=ago(60), retired_reason="its lease ended", controls=PROTECTED.controls)
     assert "its lease ended), but is protected by ann" in waits(decided(member(), node(), aset=protected)).reason
+
+
+@pytest.mark.parametrize(
+    ("verb", "ended"), [(Verb.STOP, True), (Verb.REBOOT, True), (Verb.LAUNCH, False)], ids=["stop", "reboot", "launch"]
+)
+def test_what_is_under_way_comes_to_its_end_while_protection_holds_retirement_back(verb: Verb, ended: bool) -> None:
+    """It would stay open for as long; but nothing is launched for what is to retire."""
+    protected = aset(retiring_since=ago(60), retired_reason="its lease ended", controls=PROTECTED.controls)
+    found = decided(member(), node(), aset=protected, intent=intent(verb, IntentState.PERFORMED, created_at=ago(300)))
+    if ended:
+        assert [update.state for update in change(found).intents] == [IntentState.FAILED]
+    else:
+        assert "but is protected by ann" in waits(found).reason
 
 
 @pytest.mark.parametrize("state", [REQUESTED, RETIRING])
@@ -488,8 +501,10 @@ def test_what_does_not_start_is_not_replaced_more_often_than_actions_are_tried()
 
 
 def test_the_replacement_that_is_the_last_action_is_launched() -> None:
-    replaced = step(decided(member(FAULTED, rung=5), ILL)).change.member
-    assert replaced["rung"] == 6
+    for rung in (5, 6):
+        ill = case(member(FAULTED, rung=rung), ILL)
+        ended = end(ill, REQUESTED, "does not answer", Origin.OBSERVATION, ActionClass.DESTRUCTIVE)
+        assert step(ended).change.member["rung"] == 6
     assert step(decided(member(REQUESTED, rung=6))).intent.verb is Verb.LAUNCH
 
 

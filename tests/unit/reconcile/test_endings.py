@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pictures import NOW, ago, ahead, incarnation, intent, moment, node, token, unseen, view
 
-from cloudmon.model.actions import ActionClass, IntentState, Origin, Verb
+from cloudmon.model.actions import OPEN_INTENTS, ActionClass, IntentState, Origin, Verb
 from cloudmon.model.appliances import Cause, Incarnation, IncarnationState
 from cloudmon.model.changes import Change, FindingEnd
 from cloudmon.model.findings import Finding, FindingKind
@@ -117,22 +117,31 @@ def test_an_ending_without_an_intent_gets_one_of_its_kind(
     "open_intent",
     [
         intent(Verb.TERMINATE),
+        replace(ACCEPTED, attempts=3),
         replace(ACCEPTED, attempts=1_000),
         intent(Verb.TERMINATE, retry_at=NOW, error="Refused: locked"),
+        intent(Verb.TERMINATE, IntentState.INCIDENT, attempts=9),
     ],
-    ids=["interrupted", "after a thousand tries", "refused"],
+    ids=["interrupted", "accepted", "after a thousand tries", "refused", "an incident"],
 )
 def test_an_ending_is_tried_again_and_never_given_up(open_intent: Any) -> None:
+    """What its try comes to is recorded of the state that it is tried in."""
     found = pursue(incarnation(last_call_at=ago(5_000)), node(), intent=open_intent)
     assert isinstance(found, Step)
     assert found.again
-    assert found.change.intents[0].state is IntentState.RECORDED
-    assert found.change.intents[0].values["attempts"] == open_intent.attempts + 1
+    (update,) = found.change.intents
+    assert update.expected == OPEN_INTENTS
+    assert update.state is (IntentState.INCIDENT if open_intent.attempts >= 4 else IntentState.RECORDED)
+    assert update.values["attempts"] == open_intent.attempts + 1
+    assert found.intent.state is update.state
 
 
 def test_an_ending_that_takes_many_tries_is_an_incident_said_once() -> None:
+    """By its state, by a finding, and in the log."""
     row, tried = incarnation(last_call_at=ago(5_000)), replace(ACCEPTED, attempts=4, error="Refused: locked")
     found = pursue(row, node(), intent=tried)
+    assert [update.state for update in found.change.intents] == [IntentState.INCIDENT]
+    assert [(entry.kind, entry.subject) for entry in found.change.log] == [("intent.incident", "intent-0")]
     (said,) = found.change.findings
     assert isinstance(said, Finding)
     assert (said.kind, said.subject, said.evidence["error"]) == (
@@ -140,4 +149,31 @@ def test_an_ending_that_takes_many_tries_is_an_incident_said_once() -> None:
     )  # fmt: skip
     opened = {(said.kind, said.subject): said}
     assert pursue(row, node(), intent=tried, findings=opened).change.findings == ()
-    assert pursue(row, node(), intent=replace(tried, attempts=3)).change.findings == ()
+    again = pursue(row, node(), intent=replace(tried, state=IntentState.INCIDENT, attempts=5), findings=opened)
+    assert (again.change.findings, again.change.log) == ((), ())
+    before = pursue(row, node(), intent=replace(tried, attempts=3))
+    assert (before.change.findings, before.change.log) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("last", "called_s", "again"),
+    [
+        ({}, 899, False),
+        ({}, 900, True),
+        ({"error": "Refused: locked", "retry_at": ahead(1)}, 5_000, False),
+        ({"error": "Refused: locked", "retry_at": NOW}, 480, True),
+        ({"error": "Refused: locked"}, 10, True),
+    ],
+    ids=["accepted", "accepted long ago", "refused a moment ago", "its pause is over", "interrupted"],
+)
+def test_an_incident_is_tried_on_as_its_last_try_ended(last: dict[str, Any], called_s: float, again: bool) -> None:
+    stuck = intent(Verb.TERMINATE, IntentState.INCIDENT, attempts=9, **last)
+    found = pursue(incarnation(last_call_at=ago(called_s)), node(), intent=stuck)
+    assert isinstance(found, Step) == again
+
+
+def test_an_incident_is_done_when_its_node_is_gone() -> None:
+    found = pursue(incarnation(), Condition.GONE, intent=intent(Verb.TERMINATE, IntentState.INCIDENT, attempts=9))
+    assert [update.state for update in found.intents] == [IntentState.DONE]
+    assert IntentState.INCIDENT in found.intents[0].expected
+    assert FindingEnd(FindingKind.INCIDENT, "intent:intent-0") in found.findings

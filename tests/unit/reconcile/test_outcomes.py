@@ -53,6 +53,14 @@ def test_an_intent_moves_on_with_its_outcome(verb: Verb, outcome: Outcome, state
     assert [(update.state, update.expected) for update in found.intents] == [(state, RECORDED)]
 
 
+@pytest.mark.parametrize("outcome", [YES, NO, WHO_KNOWS, THROTTLED], ids=["accepted", "refused", "unanswered", "slow"])
+def test_an_incident_stays_one_whatever_the_cloud_says_to_its_next_try(outcome: Outcome) -> None:
+    (update,) = record(intent(Verb.TERMINATE, IntentState.INCIDENT, attempts=9), outcome).intents
+    assert (update.state, update.expected) == (IntentState.INCIDENT, frozenset({IntentState.INCIDENT}))
+    assert update.values["error"] == outcome.error
+    assert ("retry_at" in update.values) is (outcome is not YES)
+
+
 # --- launches ---------------------------------------------------------------------------------------------------------
 
 

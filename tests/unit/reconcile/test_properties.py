@@ -88,7 +88,8 @@ def rows(draw: Any, uid: str, ordinal: int) -> tuple[Any, list[Any], list[Any], 
             incarnation(ordinal, number, set_uid=uid, cloud=cloud, node_id=known, cause=cause, last_call_at=called)
         )
         if draw(st.booleans()):
-            intents.append(intent(Verb.TERMINATE, open_state, node_id=known, **values))
+            state_of_it = draw(st.sampled_from([open_state, IntentState.INCIDENT]))
+            intents.append(intent(Verb.TERMINATE, state_of_it, node_id=known, **values))
     kinds = draw(st.sets(st.sampled_from([TimerKind.ABSENT, TimerKind.FAULT, TimerKind.STEADY]), max_size=2))
     since = ago(draw(st.sampled_from([1, 5_000])))
     timers = [Timer(uid, ordinal, kind, at) for kind, at in timers_of(*sorted(kinds), since=since).items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -317,6 +318,18 @@ def test_a_failure_is_said_with_its_reason() -> None:
     found = requests.progress(request(RequestVerb.REBOOT, "storefront"), THREE, [born(2, IntentState.FAILED)])
     assert found is not None
     assert found.outcome == "reboot of 2 failed: Refused: no"
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [("Refused: locked", "Refused: locked"), ("", "it was accepted, and shows no effect")],
+    ids=["refused", "accepted"],
+)
+def test_what_does_not_come_to_its_end_is_said_to_be_tried_on(error: str, why: str) -> None:
+    stuck = replace(born(2, IntentState.INCIDENT), error=error)
+    found = requests.progress(request(RequestVerb.REPLACE, "storefront"), THREE, [stuck])
+    assert found is not None
+    assert found.outcome == f"replace of 2 does not come to its end and is tried on: {why}"
 
 
 @pytest.mark.parametrize(

@@ -187,15 +187,56 @@ def ending(**other: Any) -> Intent:
         (ending(state=IntentState.RECORDED), True),
         (ending(state=IntentState.RECORDED, retry_at=ahead(1)), False),
         (ending(state=IntentState.RECORDED, retry_at=NOW), True),
+        (ending(state=IntentState.INCIDENT, attempts=9, created_at=ago(5_000)), False),
+        (ending(state=IntentState.INCIDENT, attempts=9, created_at=ago(9_000)), True),
+        (ending(state=IntentState.INCIDENT, attempts=9, retry_at=NOW, error="Refused: no"), True),
     ],
     ids=[
         "accepted a moment ago", "accepted long ago", "tried again a moment ago", "tried again long ago", "interrupted",
-        "its pause is not over", "its pause is over",
+        "its pause is not over", "its pause is over", "an incident, accepted a moment ago",
+        "an incident, accepted long ago", "an incident, refused",
     ],
 )  # fmt: skip
 def test_the_end_of_a_stray_is_tried_again_with_pauses(open_intent: Intent, again: bool) -> None:
     found = swept(STRAY, LIVE, intents=[open_intent])
     assert [(one.again, one.intent.id) for one in found] == ([(True, "intent-0")] if again else [])
+
+
+def test_the_end_of_a_stray_that_takes_many_tries_is_an_incident() -> None:
+    (found,) = swept(STRAY, LIVE, intents=[ending(attempts=4, created_at=ago(9_000))])
+    assert [update.state for update in found.change.intents] == [IntentState.INCIDENT]
+    assert found.intent.state is IntentState.INCIDENT
+    (said,) = found.change.findings
+    assert isinstance(said, Finding)
+    assert (said.kind, said.subject) == (FindingKind.INCIDENT, "intent:intent-0")
+    assert [entry.kind for entry in found.change.log] == ["intent.incident"]
+
+
+@pytest.mark.parametrize(
+    ("other", "closed"),
+    [
+        ({}, True),
+        ({"findings": [finding(FindingKind.DUPLICATE, "node:east:n-9")]}, False),
+        ({"incarnations": [incarnation(node_id="n-9")]}, False),
+        ({"incarnations": [incarnation(node_id="")]}, False),
+        ({"incarnations": [incarnation(node_id="n-1")]}, True),
+        ({"incarnations": [incarnation(node_id="n-9", state=IncarnationState.OPENING)]}, True),
+        ({"incarnations": [incarnation(2, node_id="n-9")]}, True),
+    ],
+    ids=[
+        "it is nobody's", "it is a stray's", "its incarnation is to end", "that may have any node",
+        "that has another node", "that is opening", "another one is to end",
+    ],
+)  # fmt: skip
+def test_a_termination_that_nobody_pursues_any_more_does_not_stay_open(other: dict[str, Any], closed: bool) -> None:
+    """Its node was adopted, or a row explains it now. It must not be tried on as the end of another node's row."""
+    found = list(sweep.unclaimed(estate([member()], intents=[ending()], **other), moment()))
+    assert [update.state for change in found for update in change.intents] == [IntentState.FAILED] * closed
+
+
+def test_a_call_that_is_on_its_way_is_not_overtaken() -> None:
+    of = estate([member()], intents=[ending()])
+    assert list(sweep.unclaimed(of, moment(in_flight=frozenset({"intent-0"})))) == []
 
 
 # --- when they are no more --------------------------------------------------------------------------------------------
@@ -214,6 +255,8 @@ def test_a_stray_that_its_cloud_denies_has_ended_with_its_usage_and_intent() -> 
     }
     assert [update.state for update in found.intents] == [IntentState.DONE]
     assert FindingEnd(FindingKind.DUPLICATE, "node:east:n-9") in found.findings
+    assert FindingEnd(FindingKind.INCIDENT, "intent:intent-0") in found.findings
+    assert [entry.kind for entry in found.log] == ["duplicate.ended", "intent.done"]
 
 
 def test_a_stray_that_a_row_explains_now_is_no_stray_and_goes_on_being_metered() -> None:
