@@ -16,7 +16,7 @@ from cloudmon.detection import judge, stepping
 from cloudmon.detection.facts import Facts, Subject
 from cloudmon.detection.judge import Bench, Judged
 from cloudmon.detection.policies import Rulebook
-from cloudmon.detection.rules import Ready
+from cloudmon.detection.rules import Ready, plain, printable
 from cloudmon.detection.stepping import Event, Stepped
 from cloudmon.model.actions import LogEntry
 from cloudmon.model.appliances import ApplianceState
@@ -30,6 +30,8 @@ RESTLESS_S = 15.0
 KEPT = 200
 """Appliances whose facts are kept ready, those looked at last: some 70 KB each, ten times that for rules that go
 through all packages and processes."""
+MOST_EVIDENCE, MOST_LISTED = 500, 20
+"""Characters of a text, and items of a list, that a finding's evidence shows."""
 _AFTER_S = 0.001
 """An age passes its limit just after it reaches it."""
 _ENDED = frozenset({ApplianceState.RETIRING, ApplianceState.RETIRED})
@@ -193,7 +195,7 @@ class _Look:
             "rule": judged.key,
             "incarnation": member.incarnation,
             "since": stepped.state.since.isoformat() if stepped.state is not None else self._now.isoformat(),
-            "facts": dict(judged.facts or {}),
+            "facts": {plain(path): _evident(value) for path, value in (judged.facts or {}).items()},
         }
         self._findings.append(
             Finding(
@@ -219,6 +221,17 @@ class _Look:
     def _look_again(self, at: dt.datetime | None) -> None:
         if at is not None and at > self._now and (self._due is None or at < self._due):
             self._due = at
+
+
+def _evident(value: object) -> object:
+    """A fact as evidence: enough of it to see what was seen."""
+    if isinstance(value, str):
+        return printable(value)[:MOST_EVIDENCE]
+    if isinstance(value, list):
+        return [_evident(one) for one in value[:MOST_LISTED]]
+    if isinstance(value, dict):
+        return {plain(name): _evident(one) for name, one in value.items()}
+    return value
 
 
 def _rule_of(key: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from cloudmon.detection.shapes import Field, Listing, Record, Scalar, Shape, Table, single
+from cloudmon.detection.shapes import Field, Listing, Record, Scalar, Shape, Table, single, sound
 
 
 class Step(NamedTuple):
@@ -100,16 +100,18 @@ def _table(shape: Table, need: Need, told: Mapping[str, object], items: frozense
     else:
         names = [name for name in (need.keys | items if need.item else need.keys) if name in told]
     if need.value is None:
-        return dict.fromkeys(names, True)
+        return dict.fromkeys(map(sound, names), True)
     if isinstance(shape.of, Record):
         # An item that is no record is there still, with nothing known of it.
         empty: Mapping[str, object] = {}
         return {
-            name: _record(shape.of, need.value, value if isinstance(value := told[name], dict) else empty, items, now_s)
+            sound(name): _record(
+                shape.of, need.value, value if isinstance(value := told[name], dict) else empty, items, now_s
+            )
             for name in names
         }
     pairs = ((name, project(shape.of, need.value, told[name], items, now_s)) for name in names)
-    return {name: value for name, value in pairs if value is not None}
+    return {sound(name): value for name, value in pairs if value is not None}
 
 
 def _list(shape: Listing, need: Need, told: object, items: frozenset[str], now_s: float) -> object:

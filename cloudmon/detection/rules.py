@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from cloudmon.model.policies import Rule
 
 if TYPE_CHECKING:
     import cel
+
+LONGEST_NAME = 200
+"""Characters of what a rule stands for, as it is shown and kept."""
 
 _LIBRARY = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -58,11 +62,25 @@ class Ready:
 
     def key_of(self, item: str) -> str:
         """``<policy>/<rule>``, and ``/<item>`` where it has items."""
-        return f"{self.key}/{item}" if self.each is not None else self.key
+        return f"{self.key}/{plain(item)}" if self.each is not None else self.key
 
     def message(self, item: str) -> str:
         """For people."""
-        return (self.rule.message or self.rule.name).replace("{item}", item)
+        return (self.rule.message or self.rule.name).replace("{item}", plain(item))
+
+
+def plain(name: str) -> str:
+    """A name as it can stand in keys, findings and on terminals: appliances may call things what they like, and no
+    store takes everything. What is too long or cannot be shown is cut, and told apart by a hash."""
+    if len(name) <= LONGEST_NAME and name.isprintable():
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
+    return f"{printable(name)[: LONGEST_NAME // 2]}~{digest}"
+
+
+def printable(text: str) -> str:
+    """The text without what cannot be shown."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 def ready(policy: str, rule: Rule) -> Ready:

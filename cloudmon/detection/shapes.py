@@ -68,7 +68,7 @@ BOOL, WHOLE, NUMBER, TEXT = Scalar.BOOL, Scalar.WHOLE, Scalar.NUMBER, Scalar.TEX
 def single(kind: Scalar, value: object) -> object:
     """``value`` as a fact of that kind; None when it is none, and so is not known."""
     if kind is TEXT:
-        return value if type(value) is str else None
+        return sound(value) if type(value) is str else None
     if kind is BOOL:
         return value if type(value) is bool else None
     if type(value) is int:
@@ -80,6 +80,17 @@ def single(kind: Scalar, value: object) -> object:
             return value
         return round(value) if abs(value) < _LARGEST / 2 else None
     return None
+
+
+def sound(text: str) -> str:
+    """The text without halves of characters: CEL takes none, and one odd name must not hide all the others."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
 
 
 def described(shape: Shape | None) -> str:

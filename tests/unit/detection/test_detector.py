@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -205,6 +206,30 @@ def test_more_appliances_than_are_kept_ready_are_judged_all_the_same() -> None:
             )
             symptoms = found.look(about, later(turn), states={}, opened=()).symptoms
             assert len(symptoms) == ordinal % 2
+
+
+names = st.text(st.characters(codec=None), max_size=400)
+
+
+@given(st.lists(names, max_size=6, unique=True), names)
+def test_whatever_an_appliance_calls_things_can_be_kept_and_shown(called: list[str], text: str) -> None:
+    told = {name: {"used_share": 0.95} for name in called}
+    about = subject({"disks": told, "accounts": {text: {"shell": "/bin/sh"}}, "processes": {"7": {"name": text}}})
+    rules = (
+        replace(FULL, for_s=0),
+        Rule("who", "item in unexpected.accounts", "unexpected.accounts", message="{item}"),
+    )
+    watched = Watched(detector(*rules))
+    found = watched.look(about)
+    for state in watched.states.values():
+        assert state.rule.isprintable()
+        assert len(state.rule) < 250
+    for finding in watched.open.values():
+        assert finding.message.isprintable()
+        assert json.loads(json.dumps(finding.evidence)) == finding.evidence
+        assert json.dumps(finding.evidence, ensure_ascii=False).encode()
+    assert len(watched.open) == len(found.symptoms)
+    assert watched.look(about, later(1)).change is None
 
 
 moments = st.lists(

@@ -84,6 +84,15 @@ def test_no_nonsense_of_an_appliance_stops_the_others_rules(section: str, wrong:
     assert len(built_in().judge(about, NOW)) >= 8
 
 
+def test_one_odd_name_does_not_hide_the_others() -> None:
+    odd = {"1": {"name": "\ud800x", "command": "\udfff"}, "2": {"name": "miner", "command": "./miner"}}
+    accounts = {"\ud800": {"shell": "/bin/sh"}, "eve": {"shell": "/bin/sh"}}
+    about = subject({"processes": odd, "accounts": accounts})
+    assert verdict('processes.exists(p, p.name == "miner")', about) == HOLDS
+    assert verdict('unexpected.processes == ["?x", "miner"] || unexpected.processes == ["miner", "?x"]', about) == HOLDS
+    assert verdict('"eve" in accounts && size(accounts) == 2 && accounts.eve.shell == "/bin/sh"', about) == HOLDS
+
+
 @pytest.mark.parametrize(
     ("about", "expected"),
     [
