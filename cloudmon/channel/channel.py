@@ -41,6 +41,9 @@ AGENT_PYZ = b"/channel/v1/agent.pyz"
 RETRY_S = 5
 """Seconds after which an agent shall try again while the store is away or too much waits."""
 
+RENEW_S = 86_400.0
+"""Seconds between two looks at how long the certificate is good."""
+
 SMALL_BODY = 64 << 10
 """Bytes of any body but a report's, at most."""
 
@@ -86,6 +89,8 @@ class Channel:
         self._authority = authority
         self._agent = agent
         self._built: bytes | None = None
+        self._closed = False
+        self._renew_at = clock.monotonic() + RENEW_S
         self.roster = Roster(store)
         self.roster.load()
         memory = Replays(clock.now().timestamp(), clock.monotonic())
@@ -135,7 +140,9 @@ class Channel:
         return self._post.waiting
 
     def close(self) -> None:
-        """Answer all who wait, and end the threads once what is under way is written."""
+        """Answer all who wait, and end the threads once what is under way is written; who comes later is asked to come
+        again. A second call is quiet."""
+        self._closed = True
         self._post.close()
         self._writer.shutdown(wait=True)
         self._readers.shutdown(wait=True)
@@ -144,6 +151,8 @@ class Channel:
 
     async def answer(self, head: Head, body: Body) -> Reply:
         """The reply to a request. Never raises for anything that a caller can do."""
+        if self._closed:
+            return replies.refused(503, retry_after_s=RETRY_S)
         if head.method == b"GET":
             return await self._public(head)
         found = self._gate.knows(head, now=self._clock.now(), monotonic=self._clock.monotonic())
@@ -180,6 +189,8 @@ class Channel:
             self.complaints.add("the store did not take it", error=error.message)
             return self._later(caller, RETRY_S)
         except Exception as error:
+            if self._closed:  # its threads are gone
+                return self._later(caller, RETRY_S)
             _log.error("the channel failed at a request", path=head.path.decode("ascii"), exc_info=error)
             return self._later(caller, RETRY_S)
 
@@ -246,6 +257,7 @@ class Channel:
     async def _told(self, caller: Caller, agent: Agent, config_hash: str, back: dict[str, Any]) -> Reply:
         """The reply with what every verified agent is told: its next key, another configuration, the time."""
         config = await self._configs.of(agent.appliance.set_uid)
+        self._look_at_certificate()
         now = self._unix()
         key = keys.renewed(caller.key, agent.serial, now=now) if caller.key is not None else None
         if key is not None:
@@ -254,6 +266,19 @@ class Channel:
             back["config"] = config.content
         back["now"] = now
         return replies.signed(caller, 200, back, now=now)
+
+    def _look_at_certificate(self) -> None:
+        """A service may run longer than a certificate."""
+        if self._authority is not None and self._clock.monotonic() >= self._renew_at and not self._closed:
+            self._renew_at = self._clock.monotonic() + RENEW_S
+            self._readers.submit(self._renew, self._authority)
+
+    def _renew(self, authority: Authority) -> None:
+        try:
+            if authority.renew(self._clock.now()):
+                _log.info("the channel's certificate was made anew")
+        except Exception as error:
+            _log.error("the channel's certificate could not be made anew", exc_info=error)
 
     async def _public(self, head: Head) -> Reply:
         if head.path == CA_PEM and self._authority is not None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from spoken import BEGIN_S, KEY, Estate, Said, Speaker
 from structlog.testing import capture_logs
 
 from cloudmon.channel import keys, tokens
+from cloudmon.channel.authority import open_authority
 from cloudmon.channel.replies import Reply
 from cloudmon.errors import StoreUnavailable
 from cloudmon.model import states
@@ -784,5 +786,33 @@ def test_a_channel_that_begins_knows_the_agents_of_the_one_before(estate: Estate
         assert (await estate.ask(said)).status == 409
         told = await estate.told_by(speaker, speaker.say("report", speaker.diff(BEFORE, AFTER)))
         assert (told["taken"], told["want"]) == (True, None)
+
+    asyncio.run(story())
+
+
+def test_a_service_that_runs_for_long_renews_its_certificate(estate: Estate, tmp_path: Path) -> None:
+    async def story() -> None:
+        estate.channel._authority = open_authority(tmp_path, ["127.0.0.1"], estate.clock.now())
+        instance = (await estate.joined()).instance
+        before = (tmp_path / "server.pem").read_bytes()
+        for days in (300, 70):
+            assert (tmp_path / "server.pem").read_bytes() == before
+            clock(estate).advance(days * 86_400)
+            speaker = await estate.joined(1, instance)
+            await estate.told_by(speaker, speaker.say("poll", speaker.poll(0)))
+            await estate.told_by(speaker, speaker.say("poll", speaker.poll(0)))
+        estate.channel._readers.shutdown(wait=True)
+        assert (tmp_path / "server.pem").read_bytes() != before
+
+    asyncio.run(story())
+
+
+def test_a_channel_that_has_ended_asks_to_come_again_and_says_nothing_alarming(estate: Estate) -> None:
+    async def story() -> None:
+        speaker = await estate.joined()
+        estate.channel.close()
+        with capture_logs() as logs:
+            assert (await estate.ask(speaker.say("report", speaker.full()))).status == 503
+        assert logs == []
 
     asyncio.run(story())
