@@ -153,5 +153,7 @@ def _file(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
-File = Annotated[FileSettings, BeforeValidator(_file, json_schema_input_type=str | FileSettings)]
+File = Annotated[
+    FileSettings, BeforeValidator(_file, json_schema_input_type=Annotated[str, Field(pattern="^/")] | FileSettings)
+]
 """A path alone, or a table."""

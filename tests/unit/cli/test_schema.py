@@ -56,6 +56,9 @@ WRONG = [
     pytest.param('[sets.b]\ntemplate = "web"\ncount = -1', id="negative count"),
     pytest.param('[sets.b]\ntemplate = "web"', id="missing key"),
     pytest.param('[sweep]\norphans = "kill"', id="unknown choice"),
+    pytest.param('[[policies]]\nname = "a"\nrules = [{ name = "r", fro = 3 }]', id="unknown key of a rule"),
+    pytest.param('[[policies]]\nname = "a"\nrules = [{ name = "r", n_of_m = "often" }]', id="no n of m"),
+    pytest.param('[templates.b]\nimages = { "*" = "i" }\nfiles = ["etc/hosts"]', id="relative path inside"),
 ]
 
 
@@ -102,3 +105,20 @@ def test_every_key_of_the_core_says_what_it_means() -> None:
 def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
     schema.schema()
     assert json.loads(capsys.readouterr().out) == schema.json_schema()
+
+
+def test_policies_as_people_write_them_fit(checker: jsonschema.Draft202012Validator) -> None:
+    rules = (Path(__file__).resolve().parents[3] / "cloudmon/detection/RULES.md").read_text(encoding="utf-8")
+    assert list(checker.iter_errors(as_json(rules.split("```toml\n")[1].split("```")[0]))) == []
+
+
+def test_an_inside_as_people_write_it_fits(checker: jsonschema.Draft202012Validator) -> None:
+    inside = """
+    [templates.shop]
+    images = { "*" = "i" }
+    files = ["/etc/hosts", { path = "/etc/shop.conf", sha256 = "ab" }]
+    accounts = ["root"]
+    jobs.tidy = { argv = ["tidy"], timeout_s = "5m" }
+    applications.shop = { start = ["shop"], probe = { http = "http://localhost/", timeout_s = 3 } }
+    """
+    assert list(checker.iter_errors(as_json(GOOD + inside))) == []
