@@ -56,6 +56,9 @@ class Node(NamedTuple):
     created_at: dt.datetime | None
     """When the cloud says it was created or last launched, aware UTC; None when it does not say."""
     tags: Mapping[str, str]
+    ended_at: dt.datetime | None = None
+    """When the cloud says that it ended, and is not paid for from then on, aware UTC; None unless it is terminated, and
+    where the cloud does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,6 +288,7 @@ def _values(node: Node) -> list[Any]:
             private_addresses=list(node.private_addresses),
             created_at=node.created_at and node.created_at.isoformat(),  # type: ignore[arg-type] # JSON's form of it
             tags=dict(node.tags),
+            ended_at=node.ended_at and node.ended_at.isoformat(),  # type: ignore[arg-type] # as created_at
         )
     )
 
@@ -299,6 +300,7 @@ def _node(values: list[Any]) -> Node:
         public_addresses=tuple(node.public_addresses),
         private_addresses=tuple(node.private_addresses),
         created_at=None if node.created_at is None else dt.datetime.fromisoformat(str(node.created_at)),
+        ended_at=None if node.ended_at is None else dt.datetime.fromisoformat(str(node.ended_at)),
     )
 
 

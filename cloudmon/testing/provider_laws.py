@@ -133,6 +133,23 @@ class ProviderLaws(LawWords):
         self._provider.destroy_node(node.id)
         self.goes(node.id)
 
+    def test_only_a_node_that_is_no_more_says_when_it_ended(self) -> None:
+        node = self.running()
+        self._provider.destroy_node(node.id)
+        seen: list[Node] = []
+
+        def gone() -> bool:
+            nodes = self._provider.list_nodes().nodes
+            seen.extend(nodes)
+            return all(found.id != node.id or found.state in ENDED for found in nodes)
+
+        self.until(gone, f"{node.id} goes from the listing")
+        for found in seen:
+            if found.ended_at is not None:
+                assert found.state in ENDED
+                assert found.ended_at.tzinfo is not None
+                assert found.created_at is None or found.created_at <= found.ended_at
+
     def test_a_destroy_leaves_the_others_alone(self) -> None:
         first, second = self.running(1), self.running(2)
         self._provider.destroy_node(first.id)

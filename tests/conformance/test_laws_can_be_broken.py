@@ -48,6 +48,15 @@ class SpeaksItsOwnWords(DummyProvider):
         return Listing(listing.cloud, nodes, listing.started_at, listing.finished_at)
 
 
+class EndsBeforeItsTime(DummyProvider):
+    """Says of what lives when it ended."""
+
+    def list_nodes(self) -> Listing:
+        listing = super().list_nodes()
+        nodes = [node._replace(ended_at=node.created_at) for node in listing.nodes]
+        return Listing(listing.cloud, nodes, listing.started_at, listing.finished_at)
+
+
 class TagsLater(DummyProvider):
     """The tags are not in the create call: the first listing shows a node of nobody."""
 
@@ -253,6 +262,7 @@ BROKEN: list[tuple[type[DummyProvider], str, tuple[str, ...]]] = [
     (ReadsOneDifferently, "test_one_node_is_read_as_the_listing_has_it", ()),
     (FindsWhatIsNot, "test_a_node_that_never_was_is_not_found", ()),
     (DestroysNothing, "test_a_destroyed_node_goes_from_the_listing", ()),
+    (EndsBeforeItsTime, "test_only_a_node_that_is_no_more_says_when_it_ended", ()),
     (DestroysEverything, "test_a_destroy_leaves_the_others_alone", ()),
     (LoudOnGone, "test_a_second_destroy_is_quiet", ()),
     (DestroysNothing, "test_a_destroy_of_what_never_was_is_quiet", ()),

@@ -60,6 +60,8 @@ class Dialect:
     """Empty: the id of ``node.image``."""
     created_field: str = ""
     """An aware datetime or ISO 8601 text; empty: ``node.created_at``."""
+    ended_field: str = ""
+    """Likewise, when a terminated node ended; empty: the cloud does not say."""
     honours_tokens: bool = False
     """True when the same token in two create calls makes one node. Otherwise a create looks for the tag first."""
     verbs: Mapping[str, str] = field(default_factory=lambda: LIBCLOUD_VERBS)

@@ -36,8 +36,9 @@ class Reader:
         tags_field, token_tag, estate_tag = dialect.tags_field, dialect.token_tag, dialect.estate_tag
         location_field, word_of, created_of = dialect.location_field, self._word, self._created
         word_field, size_field, image_field = dialect.word_field, dialect.size_field, dialect.image_field
-        plain_created = not dialect.created_field
+        plain_created, says_end = not dialect.created_field, bool(dialect.ended_field)
         states, unknown, utc, join = self._states, NodeState.UNKNOWN, dt.UTC, "".join
+        terminated, ended_of = NodeState.TERMINATED, self._ended
         made: list[Node] = []
         append = made.append
         for item in batch:
@@ -55,12 +56,13 @@ class Reader:
                 token, estate = tags.get(token_tag) or None, tags.get(estate_tag) or None
                 # The cheapest way to find out that all of them are text: it raises where one is not.
                 join((word, location, size, image, token or "", estate or ""))
+                state = states.get(word, unknown)
                 append(
                     _make(
                         (
                             node.id or _nameless(),
                             node.name or "",
-                            states.get(word, unknown),
+                            state,
                             word,
                             token,
                             estate,
@@ -71,6 +73,7 @@ class Reader:
                             node.private_ips,
                             created,
                             tags,
+                            ended_of(node) if says_end and state is terminated else None,
                         )
                     )
                 )
@@ -92,14 +95,16 @@ class Reader:
             image = (
                 extra.get(dialect.image_field) if dialect.image_field else driver_node.image and driver_node.image.id
             )
+            state = self._states.get(_text(word), NodeState.UNKNOWN)
             return node._replace(
-                state=self._states.get(_text(word), NodeState.UNKNOWN),
+                state=state,
                 word=_text(word),
                 location=_text(extra.get(dialect.location_field)),
                 size=_text(size),
                 image=_text(image),
                 created_at=None if created is None else _aware(created),
                 tags={_text(key): _text(value) for key, value in (extra.get(dialect.tags_field) or {}).items()},
+                ended_at=self._ended(driver_node) if state is NodeState.TERMINATED else None,
             )
         except errors.UnexpectedAnswer:
             raise
@@ -133,10 +138,11 @@ class Reader:
         return _plain(node.state)
 
     def _created(self, node: DriverNode) -> dt.datetime | None:
-        found = node.extra.get(self._dialect.created_field) or node.created_at
-        if isinstance(found, str):
-            return dt.datetime.fromisoformat(found)
-        return found if isinstance(found, dt.datetime) else None
+        return _instant(node.extra.get(self._dialect.created_field) or node.created_at)
+
+    def _ended(self, node: DriverNode) -> dt.datetime | None:
+        found = _instant(node.extra.get(self._dialect.ended_field))
+        return None if found is None else _aware(found)
 
 
 def without_repeats(nodes: list[Node]) -> list[Node]:
@@ -162,6 +168,12 @@ def _nameless() -> str:
 def _plain(state: object) -> str:
     """A driver's state as text: an enum member's value, or what a loose driver put there."""
     return str(getattr(state, "value", state) or "unknown").lower()
+
+
+def _instant(found: object) -> dt.datetime | None:
+    if isinstance(found, str):
+        return dt.datetime.fromisoformat(found)
+    return found if isinstance(found, dt.datetime) else None
 
 
 def _aware(instant: dt.datetime) -> dt.datetime:

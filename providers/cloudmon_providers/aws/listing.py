@@ -12,6 +12,7 @@ said so.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from xml.parsers import expat
@@ -34,8 +35,8 @@ STATES: Final[Mapping[str, NodeState]] = {
 """EC2's words. A hibernated instance reads ``stopped``: its memory lies on its volume, and it is paid as stopped."""
 
 # Where each text of interest is kept while its element is read.
-_ID, _IMAGE, _WORD, _SIZE, _LAUNCHED, _ZONE, _PRIVATE, _PUBLIC, _IPV6, _KEY, _VALUE, _NEXT = range(12)
-_BLANK: Final = [""] * 9
+_ID, _IMAGE, _WORD, _SIZE, _LAUNCHED, _ZONE, _PRIVATE, _PUBLIC, _IPV6, _REASON, _KEY, _VALUE, _NEXT = range(13)
+_BLANK: Final = [""] * 10
 
 _Grammar = dict[str, Any]
 """By element name: a place for its text, or what stands inside it. Elements that are not named are walked past."""
@@ -51,6 +52,7 @@ _INSTANCE: Final[_Grammar] = {
     "privateIpAddress": _PRIVATE,
     "ipAddress": _PUBLIC,
     "ipv6Address": _IPV6,
+    "reason": _REASON,
     "tagSet": {"item": _TAG},
 }
 _INSTANCES: Final[_Grammar] = {"item": _INSTANCE}
@@ -58,6 +60,9 @@ _GRAMMARS: Final[Mapping[str, _Grammar]] = {
     "DescribeInstancesResponse": {"reservationSet": {"item": {"instancesSet": _INSTANCES}}, "nextToken": _NEXT},
     "RunInstancesResponse": {"instancesSet": _INSTANCES},
 }
+_SINCE: Final = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
+"""In the reason of a state: since when, as in ``User initiated (2026-11-22 10:00:00 GMT)``."""
+
 _PASSED: Final = frozenset({"networkInterfaceSet", "blockDeviceMapping", "metadataOptions", "cpuOptions"})
 """Large elements that never hold one of their own name: their end tag ends them, and nothing in them is counted."""
 
@@ -185,6 +190,15 @@ class _Walk:
             self.parser.EndElementHandler = self.end
 
 
+def _since(reason: str) -> dt.datetime | None:
+    """The instant that the reason of a state names; not all do."""
+    found = _SINCE.search(reason)
+    try:
+        return dt.datetime.fromisoformat(found[1]).replace(tzinfo=dt.UTC) if found else None
+    except ValueError:
+        return None
+
+
 def _node(values: list[str], tags: Mapping[str, str], cloud: str) -> Node:
     if not values[_ID]:
         raise UnexpectedAnswer("EC2 listed an instance without an id", cloud=cloud)
@@ -195,10 +209,11 @@ def _node(values: list[str], tags: Mapping[str, str], cloud: str) -> Node:
         launched = dt.datetime.fromisoformat(values[_LAUNCHED])
     except ValueError:
         launched = None
+    state = STATES.get(values[_WORD], NodeState.UNKNOWN)
     return Node(
         values[_ID],
         tags.get("Name", ""),
-        STATES.get(values[_WORD], NodeState.UNKNOWN),
+        state,
         values[_WORD],
         tags.get(TAG_TOKEN),
         tags.get(TAG_ESTATE),
@@ -209,4 +224,5 @@ def _node(values: list[str], tags: Mapping[str, str], cloud: str) -> Node:
         (private,) if private else (),
         launched,
         tags,
+        _since(values[_REASON]) if state is NodeState.TERMINATED else None,
     )

@@ -152,6 +152,8 @@ class DummyCloudDriver(NodeDriver):
         }
         created = dt.datetime.fromtimestamp(machine.created, dt.UTC)
         ended = word == words.TERMINATED
+        if ended and machine.ended is not None:
+            extra["ended"] = dt.datetime.fromtimestamp(machine.ended, dt.UTC)
         public, private = ([], []) if ended else (machine.public, machine.private)
         return Node(machine.id, machine.name, _STATES[word], public, private, self._myself, None, None, extra, created)
 

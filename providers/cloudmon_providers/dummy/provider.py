@@ -28,6 +28,7 @@ class DummyProvider(LibcloudProvider):
         location_field="location",
         size_field="size",
         image_field="image",
+        ended_field="ended",
         honours_tokens=True,
         codes={
             "InsufficientCapacity": errors.OutOfCapacity,

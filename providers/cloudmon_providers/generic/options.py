@@ -47,6 +47,9 @@ class Fields(Group):
     size: str = "size.id"
     image: str = "image.id"
     created: str = "created_at"
+    ended: str = ""
+    """When a terminated node ended, for drivers that say so: usage then ends at that instant, even where nobody was
+    looking."""
     words: tuple[str, ...] = ()
     """Where the cloud's own words for the state stand, most telling first (``extra.task_state``,
     ``extra.vm_state``); the first one that ``words`` knows wins, and without one libcloud's state does."""

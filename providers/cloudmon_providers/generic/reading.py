@@ -23,6 +23,7 @@ def dialect(options: GenericOptions, verbs: Mapping[str, str]) -> Dialect:
         size_field=f"{PREFIX}size",
         image_field=f"{PREFIX}image",
         created_field=f"{PREFIX}created",
+        ended_field=f"{PREFIX}ended" if options.fields.ended else "",
         honours_tokens=options.honours_tokens,
         verbs=verbs,
         codes={code: ERRORS[kind] for code, kind in options.codes.items()},
@@ -40,6 +41,7 @@ def lay_out(node: Any, options: GenericOptions) -> Any:
         for field in ("location", "size", "image"):
             extra[f"{PREFIX}{field}"] = _text(at(node, getattr(fields, field)))
         extra[f"{PREFIX}created"] = _instant(at(node, fields.created))
+        extra[f"{PREFIX}ended"] = _instant(at(node, fields.ended))
         node.extra = extra
     except Exception:  # noqa: BLE001, RUF100 - the shared reader keeps it with what it can read
         return node

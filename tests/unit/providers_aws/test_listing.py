@@ -103,6 +103,27 @@ def test_a_launch_time_that_does_not_read_costs_only_itself() -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "reason", "ended_at"),
+    [
+        ("terminated", "User initiated (2026-11-22 10:00:00 GMT)", dt.datetime(2026, 11, 22, 10, tzinfo=dt.UTC)),
+        ("terminated", "User initiated (2026-11-22 10:00:00 UTC)", dt.datetime(2026, 11, 22, 10, tzinfo=dt.UTC)),
+        ("terminated", "Server.SpotInstanceTermination", None),
+        ("terminated", "User initiated (2026-11-31 10:00:00 GMT)", None),
+        ("terminated", "", None),
+        ("stopped", "User initiated (2026-11-22 10:00:00 GMT)", None),
+        ("shutting-down", "User initiated (2026-11-22 10:00:00 GMT)", None),
+    ],
+    ids=["GMT", "UTC", "no instant", "no day of the calendar", "no reason", "stopped", "on its way"],
+)
+def test_a_terminated_instance_says_when_it_ended(word: str, reason: str, ended_at: dt.datetime | None) -> None:
+    """Where the reason of its state names the instant, which is that of the order."""
+    state = f"<instanceState><name>{word}</name></instanceState><reason>{reason}</reason>"
+    after = "<item><instanceId>i-2</instanceId><instanceState><name>terminated</name></instanceState></item>"
+    first, second = read(document(f"<item><instanceId>i-1</instanceId>{state}</item>{after}"))
+    assert (first.ended_at, second.ended_at) == (ended_at, None)
+
+
+@pytest.mark.parametrize(
     "body",
     [
         pytest.param(b"", id="empty body"),

@@ -200,6 +200,20 @@ def test_the_ledger_tells_every_spell_to_the_second(cloud: Any, ask: Any, clock:
     assert node.ended_at == at(185)
 
 
+def test_a_terminated_machine_says_when_it_ended_for_as_long_as_it_is_shown(
+    cloud: Any, ask: Any, clock: FakeClock
+) -> None:
+    provider = cloud(boot_s=10, terminate_s=5, terminated_shown_s=60, listing_lag_s=10)
+    made = provider.create_node(ask(provider))
+    clock.advance(40)
+    provider.destroy_node(made.id)
+    ended_at = clock.now() + dt.timedelta(seconds=5)
+    assert [node.ended_at for node in provider.list_nodes().nodes] == [None]
+    clock.advance(15)
+    assert [(node.state, node.ended_at) for node in provider.list_nodes().nodes] == [(NodeState.TERMINATED, ended_at)]
+    assert provider.get_node(made.id).ended_at == ended_at
+
+
 def test_a_clock_that_jumps_back_does_not_make_the_cloud_younger(cloud: Any, ask: Any, clock: FakeClock) -> None:
     provider = cloud(boot_s=30)
     made = provider.create_node(ask(provider))

@@ -97,8 +97,14 @@ def test_a_path_leads_through_tables_lists_and_objects_or_nowhere(path, found) -
     ],
 )
 def test_an_instant_is_read_from_text_or_seconds(value, instant) -> None:
-    node = reading.lay_out(driver_node(born=value), options(fields={"created": "extra.born"}))
-    assert node.extra["cloudmon_created"] == instant
+    found = options(fields={"created": "extra.born", "ended": "extra.born"})
+    node = reading.lay_out(driver_node(born=value), found)
+    assert node.extra["cloudmon_created"] == node.extra["cloudmon_ended"] == instant
+
+
+def test_without_a_field_for_it_nobody_says_when_a_node_ended() -> None:
+    assert reading.dialect(options(), {}).ended_field == ""
+    assert reading.dialect(options(fields={"ended": "extra.gone_at"}), {}).ended_field == "cloudmon_ended"
 
 
 WORDS = {

@@ -96,6 +96,29 @@ def test_an_instant_is_aware_utc_however_it_is_told(told: object, expected: dt.d
     assert node.created_at is None or node.created_at.tzinfo is dt.UTC
 
 
+@pytest.mark.parametrize("zone", ["a", 7], ids=["read at once", "read slowly"])
+@pytest.mark.parametrize(
+    ("word", "told", "expected"),
+    [
+        ("terminated", "2026-03-01T12:00:00Z", NOON),
+        ("terminated", NOON.replace(tzinfo=None), NOON),
+        ("terminated", None, None),
+        ("running", NOON, None),
+    ],
+    ids=["text", "naive", "unsaid", "of one that lives"],
+)
+def test_only_a_terminated_node_says_when_it_ended(
+    zone: object, word: str, told: object, expected: dt.datetime | None
+) -> None:
+    node = read_one(
+        driver_node(extra={"vm_state": word, "zone": zone, "ended": told}),
+        word_field="vm_state",
+        location_field="zone",
+        ended_field="ended",
+    )
+    assert (node.word, node.ended_at) == (word, expected)
+
+
 @pytest.mark.parametrize(
     "odd",
     [
@@ -157,10 +180,11 @@ ODD = st.none() | st.text() | st.integers() | st.booleans() | st.binary() | st.l
 )
 @example(extra={"tags": {TAG_TOKEN: 0}}, state=None, created=None)
 def test_whatever_a_driver_puts_into_a_node_it_stays_listed(extra: Any, state: Any, created: Any) -> None:
-    dialect = Dialect(word_field="status", location_field="zone", created_field="at")
+    dialect = Dialect(word_field="status", location_field="zone", created_field="at", ended_field="at")
     (node,) = Reader(dialect).read([driver_node(extra=extra, state=state, created_at=created)])
     assert node.id == "vm-1"
     assert isinstance(node.state, NodeState)
     assert all(isinstance(text, str) for text in (node.word, node.location, node.size, node.image))
     assert node.token is None or isinstance(node.token, str)
+    assert node.ended_at is None or node.ended_at.tzinfo is dt.UTC
     assert node.created_at is None or node.created_at.tzinfo is dt.UTC
