@@ -17,9 +17,14 @@ TICKS = 45
 QUIET_TICKS = 400
 
 
-def tell(seed: int, folder: Path, *, url: str = "memory") -> Bench:
-    """One story: troubles for a while, then quiet, laws asserted all along."""
+def tell(seed: int, folder: Path, *, url: str = "memory", stubborn: int = 0) -> Bench:
+    """One story: troubles for a while, then quiet, laws asserted all along.
+
+    ``stubborn``: so many orders to end a machine each cloud answers with an error, before it obeys one.
+    """
     bench = Bench(seed, folder, url=url)
+    for world in bench.worlds.values():
+        world.plan_fault("destroy_node", "server_error", stubborn)
     for _ in range(TICKS):
         trouble(bench)
         if not bench.tick(bench.chance.randrange(1, 12) if bench.chance.random() < 0.12 else None):
