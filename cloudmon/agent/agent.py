@@ -68,6 +68,8 @@ class Agent:
         self._news = ""
         self._newest: list[float] = []
         self._starting = threading.Lock()
+        self._started: dict[str, list[str]] = {}
+        """By boot: the applications that were started at it."""
         self.keys = Keys(place)
         self.config = Config()
         self.upgrade = Upgrade(place, clock, log, given.connect)
@@ -156,21 +158,34 @@ class Agent:
             ("commands", self._poller.serve),
             ("probes", self._prober.serve),
         ):
-            threading.Thread(target=work, args=(self.stop,), name=name, daemon=True).start()
+            threading.Thread(target=self._for_ever, args=(name, work), name=name, daemon=True).start()
         why = "start"
         due = self._clock.monotonic()
         while not self.stop.is_set() and not self.upgrade.wanted.is_set():
-            if why:
-                self._reporter.write(why, self.config, self.interval_s)
-                self._sender.wake.set()
-                self._controls.tidy()
-                self._place_clock()
-                due = self._clock.monotonic() + self.interval_s
-            self._boot_applications()
-            self._clock.wait(self._wake, min(LOOK_S, due - self._clock.monotonic()))
-            self._wake.clear()
-            self.upgrade.look()
-            why = self._why(due)
+            try:
+                if why:
+                    due = self._clock.monotonic() + self.interval_s
+                    self._reporter.write(why, self.config, self.interval_s)
+                    self._sender.wake.set()
+                    self._controls.tidy()
+                    self._place_clock()
+                self._boot_applications()
+                self._clock.wait(self._wake, min(LOOK_S, due - self._clock.monotonic()))
+                self._wake.clear()
+                self.upgrade.look()
+                why = self._why(due)
+            except Exception as wrong:
+                self._log.once("looking", f"{type(wrong).__name__}: {wrong}"[:300])
+                self._clock.wait(self.stop, LOOK_S)
+
+    def _for_ever(self, name: str, work: Callable[[threading.Event], None]) -> None:
+        """What must go on goes on, whatever happened to it."""
+        while not self.stop.is_set():
+            try:
+                work(self.stop)
+            except Exception as wrong:
+                self._log.once(name, f"{type(wrong).__name__}: {wrong}"[:300])
+                self._clock.wait(self.stop, LOOK_S)
 
     def _why(self, due: float) -> str:
         """Why a report should be written now; empty when none should be."""
@@ -201,7 +216,7 @@ class Agent:
         wanted = config.parse(told, starts_at_boot=bool(self._root))
         if wanted.hash == self.config.hash:
             return
-        self._place.store(told, CONFIG)
+        self._place.keep(told, CONFIG)
         self.config = wanted
         self._applications.declare(wanted.applications)
         self._wake.set()
@@ -251,12 +266,13 @@ class Agent:
 
     def _place_clock(self) -> None:
         if self._place.load(CLOCK).get("ahead_s") != self._clock.ahead_s:
-            self._place.store({"ahead_s": self._clock.ahead_s}, CLOCK, durable=False)
+            self._place.keep({"ahead_s": self._clock.ahead_s}, CLOCK, durable=False)
 
     def _boot_applications(self) -> None:
         """Start those that want to be started at boot and were not yet in this one, on a thread of their own."""
         told = self._place.load(STARTED) if self.config.applications else {}
         done = told.get("names", []) if told.get("boot") == self._eyes.boot else []
+        done = self._started.get(self._eyes.boot, done)
         missing = [one for one in self.config.applications.values() if one.start_at_boot and one.name not in done]
         if missing and self._starting.acquire(blocking=False):
             threading.Thread(target=self._start_all, args=(missing, done), name="starting", daemon=True).start()
@@ -269,7 +285,8 @@ class Agent:
                     if not outcome.ok:
                         self._log.say(f"{application.name} was not started: {outcome.error}")
                 done = [*done, application.name]
-                self._place.store({"boot": self._eyes.boot, "names": done}, STARTED, durable=False)
+                self._started[self._eyes.boot] = done
+                self._place.keep({"boot": self._eyes.boot, "names": done}, STARTED, durable=False)
                 self._wake.set()
         finally:
             self._starting.release()

@@ -245,7 +245,7 @@ class Applications:
     def _keep(self) -> None:
         told = {name: seen.stored() for name, seen in self._seen.items()}
         if told != self._stored:
-            self._place.store({"boot": self._boot, "applications": told}, STORE, durable=False)
+            self._place.keep({"boot": self._boot, "applications": told}, STORE, durable=False)
             self._stored = told
 
 

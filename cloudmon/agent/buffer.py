@@ -12,6 +12,8 @@ from .place import Place
 FOLDER = "reports"
 MOST_REPORTS = 1000
 MOST_BYTES = 16 * 1024 * 1024
+MOST_HELD = 20
+"""In memory, while the disk takes nothing."""
 MOST_CHAIN = 250
 """While nothing is taken a full report is written now and then, so that not all is lost when the oldest go."""
 
@@ -28,6 +30,8 @@ class Buffer:
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
         self._sizes: dict[str, int] = {}
+        self._held: dict[str, dict[str, Any]] = {}
+        """Reports that the disk did not take."""
         folder = place.folder(FOLDER)
         for name in sorted(os.listdir(folder)):
             if name.endswith(".json"):
@@ -43,8 +47,15 @@ class Buffer:
         """Keep a report: ``envelope["body"]`` is what goes over the line."""
         with self._lock:
             name = f"{self._next:015d}-{envelope['body']['kind']}.json"
-            self._sizes[name] = self._place.store(envelope, FOLDER, name)
             self._next += 1
+            try:
+                self._sizes[name] = self._place.store(envelope, FOLDER, name)
+                self._log.well("the buffer")
+            except OSError as wrong:
+                # The disk may be full, which is just what this report says.
+                self._log.once("the buffer", f"{wrong.strerror}; reports are kept in memory")
+                self._held[name] = envelope
+                self._sizes[name] = self._most_bytes // MOST_HELD
 
     def oldest(self) -> tuple[str, dict[str, Any]] | None:
         """Name and envelope; None when nothing waits. A file that cannot be read any more is dropped."""
@@ -53,7 +64,7 @@ class Buffer:
                 name = next(iter(self._sizes), None)
             if name is None:
                 return None
-            envelope = self._place.load(FOLDER, name)
+            envelope = self._load(name)
             if isinstance(envelope.get("body"), dict):
                 return name, envelope
             self._log.say("a buffered report could not be read and is left out")
@@ -62,7 +73,11 @@ class Buffer:
     def drop(self, name: str) -> None:
         with self._lock:
             self._sizes.pop(name, None)
+            self._held.pop(name, None)
         self._place.remove(FOLDER, name)
+
+    def _load(self, name: str) -> dict[str, Any]:
+        return self._held.get(name) or self._place.load(FOLDER, name)
 
     def chain(self) -> int:
         """How many differences stand behind the newest full report, or behind none."""
@@ -89,21 +104,21 @@ class Buffer:
             if name is None or (name.endswith("-full.json") and not first):
                 return results
             first = False
-            results += results_in(self._place.load(FOLDER, name))
+            results += results_in(self._load(name))
             self.drop(name)
 
     def results(self) -> set[str]:
         """Ids of all results that stand in reports here."""
         with self._lock:
             names = list(self._sizes)
-        return {result["id"] for name in names for result in results_in(self._place.load(FOLDER, name))}
+        return {result["id"] for name in names for result in results_in(self._load(name))}
 
     def last_seq(self, boot: str) -> int:
         """The highest number of a report of this boot; 0 when there is none."""
         with self._lock:
             names = list(self._sizes)
         for name in reversed(names):
-            body = self._place.load(FOLDER, name).get("body")
+            body = self._load(name).get("body")
             if isinstance(body, dict) and body.get("boot") == boot and isinstance(body.get("seq"), int):
                 return int(body["seq"])
         return 0

@@ -144,7 +144,7 @@ class Commands:
                 name = self._kept.get(result["id"])
             if name is not None:
                 record = self._place.load(FOLDER, name)
-                self._place.store({**record, "delivered": True}, FOLDER, name, durable=False)
+                self._place.keep({**record, "delivered": True}, FOLDER, name, durable=False)
 
     def returned(self, results: list[dict[str, Any]]) -> None:
         """A report with these was thrown away: they go with the next one."""
@@ -268,7 +268,8 @@ class Commands:
 
     def _keep(self, name: str, record: dict[str, Any]) -> None:
         file = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32] + ".json"
-        self._place.store(record, FOLDER, file)
+        if not self._place.keep(record, FOLDER, file):
+            self._log.once("results of commands", "the disk does not take them; they are kept in memory")
         with self._lock:
             self._kept.pop(name, None)
             self._kept[name] = file

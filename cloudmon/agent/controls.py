@@ -74,11 +74,12 @@ class Controls:
         for pid, child in list(self._children.items()):
             if child.poll() is not None:
                 self._children.pop(pid, None)
-        folder = self._place.folder("applications")
-        for name in os.listdir(folder):
-            path = os.path.join(folder, name)
-            if os.path.getsize(path) > MOST_LOG:
-                os.truncate(path, 0)
+        with contextlib.suppress(OSError):
+            folder = self._place.folder("applications")
+            for name in os.listdir(folder):
+                path = os.path.join(folder, name)
+                if os.path.getsize(path) > MOST_LOG:
+                    os.truncate(path, 0)
 
     def _turn(self, application: Application) -> threading.RLock:
         """One thing at a time is done to an application, whoever asks."""

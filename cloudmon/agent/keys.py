@@ -52,7 +52,7 @@ class Keys:
         key = signing.key_of(told)
         before = self._place.load(KEY)
         before.pop("older", None)
-        self._place.store({**_fields(told), **({"older": before} if before else {})}, KEY)
+        self._place.keep({**_fields(told), **({"older": before} if before else {})}, KEY)
         with self._lock:
             self._key, self._older = key, self._key
 
@@ -62,13 +62,17 @@ class Keys:
             if key != self._key or self._older is None:
                 return
             self._older = None
-            self._place.store(_fields(self._place.load(KEY)), KEY)
+            stored = self._place.load(KEY)
+            if "older" in stored:
+                self._place.keep(_fields(stored), KEY)
 
     def refused(self, key: signing.Key) -> None:
         """The monitor does not accept it: the one before it may still be good."""
         with self._lock:
             if key == self._key and self._older is not None:
-                self._place.store(_fields(self._place.load(KEY)["older"]), KEY)
+                stored = self._place.load(KEY).get("older")
+                if isinstance(stored, dict):
+                    self._place.keep(_fields(stored), KEY)
                 self._key, self._older = self._older, None
 
 

@@ -54,8 +54,17 @@ class Place:
         """Store an object; how many bytes it took. ``durable``: it also outlives a loss of power."""
         return write(self.at(*names), json.dumps(value, separators=(",", ":")).encode(), durable=durable)
 
+    def keep(self, value: object, *names: str, durable: bool = True) -> bool:
+        """Store an object if the disk takes it; False when it does not. A full disk must not end the agent, which
+        is there to say so."""
+        try:
+            self.store(value, *names, durable=durable)
+        except OSError:
+            return False
+        return True
+
     def remove(self, *names: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(self.at(*names))
 
 

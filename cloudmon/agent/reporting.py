@@ -17,6 +17,7 @@ from .place import Place
 SEQ = "seq.json"
 MOST_BODY = 900 * 1024
 """A report stays below this: of one that would be larger the largest sections are left out."""
+LEAST_BODY = 32 * 1024
 MEANING = ("packages", "processes", "files", "services", "accounts")
 """What may be left out when there is far too much of it."""
 
@@ -36,6 +37,7 @@ class Reporter:
         self._hashes: dict[str, str] = {}
         self._hash = ""
         self._instance = ""
+        self._most_body = MOST_BODY
         self.full_wanted = threading.Event()
 
     def arrive(self, instance: str) -> None:
@@ -50,6 +52,10 @@ class Reporter:
         """The monitor took a higher number of this boot than we know of: ours go on behind it."""
         if isinstance(seq, int) and seq > self._seq:
             self._seq = seq
+
+    def too_large(self) -> None:
+        """The monitor takes less than we thought."""
+        self._most_body = max(LEAST_BODY, self._most_body // 2)
 
     def write(self, why: str, config: Config, interval_s: float) -> dict[str, Any]:
         """Look at everything and buffer a report of it; its body is returned."""
@@ -83,7 +89,7 @@ class Reporter:
         self._sections, self._hashes = sections, hashes
         self._seq += 1
         # Of the same boot only a kill can come in between, which this outlives unwritten to the disk itself.
-        self._place.store({"boot": self._eyes.boot, "seq": self._seq}, SEQ, durable=False)
+        self._place.keep({"boot": self._eyes.boot, "seq": self._seq}, SEQ, durable=False)
         self._buffer.append({"since_boot": self._clock.since_boot(), "body": body})
         return body
 
@@ -91,7 +97,7 @@ class Reporter:
         sizes = {name: len(states.canonical(section)) for name, section in sections.items() if name in MEANING}
         total = sum(sizes.values())
         kept = dict(sections)
-        while total > MOST_BODY:
+        while total > self._most_body and sizes:
             name = max(sizes, key=lambda one: sizes[one])
             self._log.once(f"{name} cannot be told", f"it would take {sizes[name]:,} bytes")
             total -= sizes.pop(name)

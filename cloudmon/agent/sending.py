@@ -13,11 +13,12 @@ from .commands import Commands
 from .keys import Keys
 from .log import Log
 from .reporting import Reporter
-from .speaking import Malformed, Pause, Refused, Speaker, Trouble, Unsigned
+from .speaking import Malformed, Pause, Refused, Speaker, TooLarge, Trouble, Unsigned
 from .transport import Unreachable
 
 POLL_S = 25
 MARGIN_S = 15.0
+MOST_HAVE = 400
 FAILED = (Trouble, Unreachable, LookupError)
 REFUSED_BEFORE_ENROLLING = 3
 
@@ -102,7 +103,9 @@ class Sender:
         body = reporting.outgoing(envelope, self._around.boot(), self._clock)
         try:
             answer = self._speaker.ask("/channel/v1/report", body)
-        except Malformed:
+        except Malformed as wrong:
+            if isinstance(wrong, TooLarge):
+                self._reporter.too_large()
             # It will be no better the next time.
             self._away(name, "the monitor could make nothing of a report; a full one follows")
             raise
@@ -195,7 +198,12 @@ class Poller:
 
     def step(self) -> bool:
         """Ask once; whether there was a command."""
-        message = {"v": 1, "wait_s": POLL_S, "config": self._config_hash(), "have": self._ears.commands.have()}
+        message = {
+            "v": 1,
+            "wait_s": POLL_S,
+            "config": self._config_hash(),
+            "have": self._ears.commands.have()[:MOST_HAVE],
+        }
         answer = self._speaker.ask("/channel/v1/poll", message, timeout_s=POLL_S + MARGIN_S)
         self._ears.hear(answer)
         return bool(answer.get("commands"))

@@ -43,6 +43,10 @@ class Malformed(Trouble):
     """The monitor understood who we are and could make nothing of what we said."""
 
 
+class TooLarge(Malformed):
+    """It was more than the monitor takes."""
+
+
 class Speaker:
     """Asks and believes. Belongs to one thread."""
 
@@ -109,8 +113,10 @@ class Speaker:
             return answer
         if reply.status == 503:
             raise Busy("the monitor is busy (503)", min(_seconds(reply), LONGEST_WANTED_PAUSE_S))
-        if reply.status in {400, 413}:
-            raise Malformed(f"the monitor could make nothing of what we said ({reply.status})")
+        if reply.status == 400:
+            raise Malformed("the monitor could make nothing of what we said (400)")
+        if reply.status == 413:
+            raise TooLarge("what we said was more than the monitor takes (413)")
         raise Trouble(f"the monitor answers {reply.status}")
 
     def _told(self, answer: dict[str, Any], took_s: float, *, refused: bool = False) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import channel, cold, detection, ec2, fold, launch, quiet, reports, service
+from tests.benchmarks import agent, channel, cold, detection, ec2, fold, launch, quiet, reports, service
 from tests.benchmarks.figures import HEADING, Figure
 
 FULL: dict[str, Callable[[Path], Iterator[Figure]]] = {
@@ -26,6 +26,7 @@ FULL: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "ec2": ec2.figures,
     "fold": fold.figures,
     "quiet": quiet.figures,
+    "agent": agent.figures,
     "channel": channel.figures,
     "channel-mutations": channel.mutations,
     "reports": reports.figures,
@@ -38,6 +39,7 @@ QUICK: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "ec2": partial(ec2.figures, instances=50, repeats=1),
     "fold": partial(fold.figures, events=2_000, repeats=1),
     "quiet": partial(quiet.figures, sizes=(20, 40), repeats=1),
+    "agent": partial(agent.figures, seconds=2, interval_s=1),
     "channel": partial(channel.figures, agents=20, connections=4, seconds=0.5, waiting=30),
     "channel-mutations": partial(channel.mutations, requests=1_000),
     "reports": partial(reports.figures, reports=200, appliances=20, repeats=1),

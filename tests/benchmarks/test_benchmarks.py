@@ -24,6 +24,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         pytest.param("launch", 1, id="launch"),
         pytest.param("ec2", 4, id="ec2"),
         pytest.param("fold", 3, id="fold"),
+        pytest.param("agent", 3, id="agent"),
         pytest.param("quiet", 7, id="quiet"),
         pytest.param("channel", 8, id="channel"),
         pytest.param("channel-mutations", 1, id="channel-mutations"),

@@ -118,6 +118,8 @@ class StubMonitor:
         self.away = False
         self.pyz = b""
         self.connections = 0
+        self.most = 2 * 1024 * 1024
+        """Bytes that it takes."""
         self.news = threading.Condition(self.lock)
         monitor = self
 
@@ -243,6 +245,9 @@ class StubMonitor:
             return
         if word == "signed 503":
             self._signed(line, 503, None, name, secret, nonce, {"Retry-After": "1"})
+            return
+        if len(body) > self.most:
+            self._signed(line, 413, None, name, secret, nonce)
             return
         if word == "signed 400":
             self._signed(line, 400, None, name, secret, nonce)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 from pathlib import Path
@@ -308,6 +309,37 @@ def test_a_token_that_was_used_by_another_agent_ends_it_with_a_sentence(
     done = appliance.run("--once")
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
     assert monitor.token not in done.stderr
+
+
+def test_a_disk_that_takes_nothing_does_not_silence_the_agent(appliance: Appliance, monitor: StubMonitor) -> None:
+    agent = appliance.start()
+    monitor.until(lambda: len(monitor.reports) >= 2)
+    resource.prlimit(agent.pid, resource.RLIMIT_FSIZE, (0, 0))
+    taken = len(monitor.reports)
+    monitor.command("now", "report_now")
+    assert monitor.result("now")["ok"] is True
+    monitor.new_key = True
+    monitor.until(lambda: not monitor.new_key)
+    monitor.until(lambda: len(monitor.reports) >= taken + 4)
+    assert {kind for _, kind, _ in monitor.told()[taken:]} == {"diff"}
+    assert monitor.told()[-1][0] == len(monitor.reports)
+    assert agent.poll() is None
+
+
+def test_less_is_told_when_the_monitor_takes_less(appliance: Appliance, monitor: StubMonitor) -> None:
+    appliance.write(
+        "var/lib/dpkg/status",
+        "".join(
+            f"Package: p{number}\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n"
+            for number in range(3000)
+        ),
+    )
+    monitor.most = 100_000
+    appliance.start()
+    monitor.until(lambda: len(monitor.reports) >= 2, within_s=60)
+    assert "packages" not in monitor.sections
+    assert "accounts" in monitor.sections
+    assert "packages cannot be told" in appliance.log
 
 
 def test_nothing_of_a_secret_is_in_its_log_or_open_to_others(appliance: Appliance, monitor: StubMonitor) -> None:
