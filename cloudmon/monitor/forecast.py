@@ -18,6 +18,7 @@ from cloudmon.model.offers import Offer
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.monitor import estate as estates
 from cloudmon.monitor import reporting
+from cloudmon.monitor.insides import Insides
 from cloudmon.monitor.observe import Observer
 from cloudmon.monitor.reports import PlanReport
 from cloudmon.monitor.tick import LOOK_BACK_S, Policy, rankings
@@ -57,6 +58,8 @@ def forecast(
     if strays:
         estate = replace(estate, known=estates.known_tokens(store, strays))
     asked = estates.born_of(store, estate.requests)
+    # What was found inside appliances and is treated, or waits to be.
+    estate = replace(estate, inside=Insides(store, policy.rules).look(estate, views, now, standing=True).inside)
     plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, index, moment)
     if plan.changes:
         estate = foresight.written(estate, plan.changes)

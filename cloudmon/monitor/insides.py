@@ -134,7 +134,15 @@ class Insides:
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
-    def look(self, estate: Estate, views: Mapping[str, CloudView], now: dt.datetime, *, urgent: bool = False) -> Found:
+    def look(  # one thing each, named by the caller
+        self,
+        estate: Estate,
+        views: Mapping[str, CloudView],
+        now: dt.datetime,
+        *,
+        urgent: bool = False,
+        standing: bool = False,
+    ) -> Found:
         """Look at everybody who is due.
 
         Arguments:
@@ -142,6 +150,7 @@ class Insides:
             views: the clouds as they were seen last.
             now: the instant of the turn.
             urgent: only those of whom a report came, or whose time has come.
+            standing: only those about whom something stands in the store already: for a forecast.
 
         What it found is to be written, and then told to :meth:`written`; until then the same is found again.
         """
@@ -155,7 +164,11 @@ class Insides:
         remembered: dict[ApplianceId, dict[str, RuleState]] = defaultdict(dict)
         for state in estate.rules:
             remembered[state.appliance][state.rule] = state
-        due = self._whom(estate, opened, now, urgent=urgent)
+        if standing:
+            named = opened.keys() | remembered.keys()
+            due = [m for m in estate.members if m.id in named and m.set_uid in estate.sets][:MOST_LOOKS]
+        else:
+            due = self._whom(estate, opened, now, urgent=urgent)
         self._read_states(member.id for member in due)
         agents = self._known_agents()
         looked: dict[ApplianceId, tuple[Print, Diagnosis]] = {}

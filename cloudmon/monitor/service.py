@@ -89,6 +89,7 @@ def policy_of(settings: Settings, today: dt.date, *, confirmed: bool = False) ->
         view=View(settings.author, settings.specs(), confirmed),
         poll_interval_s=monitor.poll_interval_s,
         call_timeout_s=monitor.call_timeout_s,
+        rules=settings.rulebook(),
     )
 
 
@@ -201,7 +202,7 @@ class Service:
         found = wanting.merge(
             self.store, self.settings.author, view.specs if view else (), limits=policy.limits, confirmed=False, now=now
         )
-        seen = forecast.forecast(self.store, self.workers, self.clock, policy, found, now)
+        seen = forecast.forecast(self.store, self.workers, self.clock, policy, found, now, self.settings.rulebook())
         held = (f"{self.settings.author}: {found.held}",) if found.held else ()
         return PlanReport((*reporting.wanted_rows(found), *seen.rows), (*held, *found.foreign, *seen.notes), seen.waits)
 

@@ -13,7 +13,7 @@ from cloudmon import faultpoints, placement
 from cloudmon.clock import Clock
 from cloudmon.engine.workers import Workers
 from cloudmon.errors import StoreUnavailable
-from cloudmon.model import identity
+from cloudmon.model import identity, policies
 from cloudmon.model.actions import GUEST_VERBS, Intent, Outcome, Verb
 from cloudmon.model.appliances import ApplianceState, Power
 from cloudmon.model.changes import Change
@@ -76,6 +76,8 @@ class Policy:
     """The settings file's wanted sets; None when this monitor has none of its own."""
     poll_interval_s: float
     call_timeout_s: float
+    rules: tuple[policies.Policy, ...] = ()
+    """What is detected inside appliances, and what is done about it."""
 
 
 @dataclass(slots=True)
