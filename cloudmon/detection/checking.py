@@ -82,6 +82,8 @@ class Typed:
     item: bool = False
     """Whether it is the name that the rule stands for."""
     aging: bool = False
+    words: tuple[str, ...] = ()
+    """All that a text can be; empty: anything."""
 
 
 class _Checker:
@@ -157,6 +159,7 @@ class _Checker:
             of.need.of_field(name) if of.need is not None else None,
             None if of.path is None else (*of.path, Step(name, True)),
             aging=found.aging,
+            words=found.words,
         )
 
     def _select(self, node: Select) -> Typed:
@@ -324,6 +327,8 @@ class _Checker:
             raise ExpressionError(right.start, f"looks for something in {described(of.shape)}")
         if of.shape.of is not None and not _comparable(key.shape, of.shape.of):
             raise ExpressionError(left.start, f"looks for {key.shape.value} in {described(of.shape)}")
+        if isinstance(right, Items):
+            _spelt(key, right.items)
         return Typed(BOOL)
 
     def _comparison(self, node: Operation) -> Typed:
@@ -338,6 +343,8 @@ class _Checker:
                 raise ExpressionError(node.at, f"compares {described(one.shape)} with {described(other.shape)}")
         elif not _comparable(*shapes) and not (lists and _same_lists(*shapes)):
             raise ExpressionError(node.at, f"compares {described(one.shape)} with {described(other.shape)}")
+        _spelt(one, node.operands[1:])
+        _spelt(other, node.operands[:1])
         ages = (between - before, self._found.ages - between)
         for age, limit, at in ((one, ages[1], 0), (other, ages[0], 1)):
             if age.aging and age.path is not None and limit == 0 and not self._bound:
@@ -363,6 +370,14 @@ class _Checker:
 
     def _source(self, node: Node) -> str:
         return self._found.source[node.start : node.end]
+
+
+def _spelt(fact: Typed, beside: Iterable[Node]) -> None:
+    """Refuses a word that the fact never is: the rule would never hold, and nobody would notice."""
+    for node in beside:
+        if fact.words and isinstance(node, Literal) and node.value not in fact.words:
+            near = _near(str(node.value), fact.words)
+            raise ExpressionError(node.start, f'has "{node.value}", which the fact beside it never is; {near}')
 
 
 def _comparable(one: Shape | None, other: Shape | None) -> bool:

@@ -8,12 +8,18 @@ from __future__ import annotations
 from typing import Any
 
 from cloudmon.detection.shapes import BOOL, NUMBER, TEXT, WHOLE, Field, Listing, Record, Scalar, Shape, Table
+from cloudmon.model.appliances import ApplianceState, Power
+from cloudmon.model.nodes import NodeState
 
 _TEXTS = Listing(TEXT)
 
 
 def _age(about: str, of: str = "") -> Field:
     return Field(NUMBER, about, age_of=of, aging=True)
+
+
+def _word(about: str, *words: str) -> Field:
+    return Field(TEXT, about, words=tuple(str(word) for word in words))
 
 
 _APPLIANCE = Record(
@@ -23,20 +29,14 @@ _APPLIANCE = Record(
         "tenant": Field(TEXT, "Whose it is."),
         "template": Field(TEXT, "Name of its template."),
         "incarnation": Field(WHOLE, "Which of its nodes it is on: 1, 2, 3 and so on; 0 before the first."),
-        "state": Field(
-            TEXT,
-            "requested, launching, running, stopped, suspended, faulted, retiring or retired, as the monitor says.",
-        ),
-        "wanted": Field(TEXT, "What it is to be: running, stopped or suspended."),
+        "state": _word("Where it stands, as the monitor says.", *ApplianceState),
+        "wanted": _word("What it is to be.", *Power),
         "state_s": _age("Seconds since it came into that state."),
     }
 )
 _NODE = Record(
     {
-        "state": Field(
-            TEXT,
-            "pending, running, rebooting, stopping, stopped, suspended, terminating, terminated, error or unknown.",
-        ),
+        "state": _word("Its state, in one vocabulary for all clouds.", *NodeState),
         "cloud": Field(TEXT, "Name of the cloud."),
         "size": Field(TEXT, "The cloud's name for its size."),
         "location": Field(TEXT, "The cloud's name for its location."),
@@ -89,7 +89,7 @@ _PACKAGES = Table(
         {
             "version": Field(TEXT, "Installed version, as the package manager writes it."),
             "arch": Field(TEXT, "What it was built for."),
-            "manager": Field(TEXT, "dpkg, rpm or apk."),
+            "manager": _word("What installed it.", "dpkg", "rpm", "apk"),
         }
     ),
     "name of a package",
@@ -123,7 +123,7 @@ _ACCOUNTS = Table(
 _SERVICES = Table(
     Record(
         {
-            "state": Field(TEXT, "running, stopped or failed."),
+            "state": _word("Whether it runs.", "running", "stopped", "failed"),
             "enabled": Field(BOOL, "True when it starts with the machine."),
         }
     ),
@@ -136,7 +136,7 @@ _PROCESSES = Listing(
             "name": Field(TEXT, "Its name."),
             "user": Field(TEXT, "Whose it is."),
             "command": Field(TEXT, "Its command line, at most 200 characters."),
-            "state": Field(TEXT, "running, which sleeping is too, waiting, stopped, zombie or other."),
+            "state": _word("What it does; to sleep is to run.", "running", "waiting", "stopped", "zombie", "other"),
             "since": Field(NUMBER, "Unix seconds of its start."),
             "age_s": _age("Seconds since then.", of="since"),
             "cpu": Field(NUMBER, "Processors it used lately: 0.5 is half of one."),
@@ -147,7 +147,7 @@ _PROCESSES = Listing(
 _APPLICATIONS = Table(
     Record(
         {
-            "state": Field(TEXT, "up or down; not known while the appliance cannot tell."),
+            "state": _word("Whether it is up; not known while the appliance cannot tell.", "up", "down"),
             "since": Field(NUMBER, "Unix seconds at which it came into that state."),
             "state_s": _age("Seconds since then.", of="since"),
             "started": Field(NUMBER, "Unix seconds at which its first process began; while it is down, as since."),
@@ -284,7 +284,14 @@ def _of(shape: Shape | None) -> dict[str, Any]:
     if isinstance(shape, Scalar):
         return {"type": _WORDS[shape]}
     if isinstance(shape, Record):
-        properties = {name: {"description": field.about, **_of(field.shape)} for name, field in shape.fields.items()}
+        properties = {
+            name: {
+                "description": field.about,
+                **_of(field.shape),
+                **({"enum": list(field.words)} if field.words else {}),
+            }
+            for name, field in shape.fields.items()
+        }
         return {"type": "object", "properties": properties, "additionalProperties": False}
     if isinstance(shape, Table):
         names = {"description": f"{shape.item[0].upper()}{shape.item[1:]}."}

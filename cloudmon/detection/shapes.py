@@ -35,6 +35,8 @@ class Field:
     """True for a number of seconds that grows while nothing else changes."""
     key: bool = False
     """True for the name under which the item is reported."""
+    words: tuple[str, ...] = ()
+    """Of a text: all that it can be. Empty: anything."""
 
 
 @dataclass(frozen=True, slots=True)

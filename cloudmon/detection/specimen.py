@@ -26,7 +26,10 @@ def _of(shape: Shape, need: Need) -> object:
     if isinstance(shape, Scalar):
         return _VALUES[shape]
     if isinstance(shape, Record):
-        return {name: _of(field.shape, need.fields.get(name, Need())) for name, field in shape.fields.items()}
+        return {
+            name: field.words[0] if field.words else _of(field.shape, need.fields.get(name, Need()))
+            for name, field in shape.fields.items()
+        }
     if isinstance(shape, Table):
         return {name: _of(shape.of, need.value or Need()) for name in (ITEM, *sorted(need.keys))}
     return [_of(shape.of, need.value or Need())] if shape.of is not None else []

@@ -101,6 +101,14 @@ BAD = [
     pytest.param("appliance.set.x == 1", 14, "asks text for x", id="field of text"),
     pytest.param("appliance.set[0] == 1", 0, "takes an item out of text", id="item of text"),
     pytest.param("memory.total_mib >", 18, "is no expression: mismatched input its end", id="syntax"),
+    pytest.param(
+        'appliance.state == "runing"', 19, 'has "runing", which the fact beside it never is; did you mean', id="word"
+    ),
+    pytest.param('"dow" != applications.shop.state', 0, 'did you mean "down"? There are: down, up', id="word before"),
+    pytest.param(
+        'node.state in ["stopped", "of"]', 26, 'has "of", which the fact beside it never is', id="word in a list"
+    ),
+    pytest.param('processes.exists(p, p.state == "Z")', 31, "waiting, zombie", id="word of an item"),
     pytest.param("true ? 1 : 2.0", 11, "gives a number or else a whole number", id="two kinds"),
 ]
 
