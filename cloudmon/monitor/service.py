@@ -202,7 +202,7 @@ class Service:
         found = wanting.merge(
             self.store, self.settings.author, view.specs if view else (), limits=policy.limits, confirmed=False, now=now
         )
-        seen = forecast.forecast(self.store, self.workers, self.clock, policy, found, now, self.settings.rulebook())
+        seen = forecast.forecast(self.store, self.workers, self.clock, policy, found, now)
         held = (f"{self.settings.author}: {found.held}",) if found.held else ()
         return PlanReport((*reporting.wanted_rows(found), *seen.rows), (*held, *found.foreign, *seen.notes), seen.waits)
 
