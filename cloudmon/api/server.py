@@ -22,9 +22,9 @@ IDLE_S = 75
 """How long a connection may be idle between two requests, in seconds. An agent reports every 30 s by default, and a
 handshake costs more than a report."""
 
-TLS_BUFFER = 16 << 10
-"""Bytes that each TLS connection keeps for reading: one record. The library's own 256 KiB would come to 2.5 GB for ten
-thousand connections that wait."""
+TLS_BUFFER = 8 << 10
+"""Bytes that each TLS connection keeps for reading. The library's own 256 KiB would come to 2.5 GB for ten thousand
+connections that wait."""
 
 
 class Server:

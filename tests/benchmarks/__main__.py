@@ -40,7 +40,7 @@ QUICK: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "fold": partial(fold.figures, events=2_000, repeats=1),
     "quiet": partial(quiet.figures, sizes=(20, 40), repeats=1),
     "agent": partial(agent.figures, seconds=2, interval_s=1),
-    "channel": partial(channel.figures, agents=20, connections=4, seconds=0.5, waiting=30),
+    "channel": partial(channel.figures, agents=20, connections=4, rate=50, seconds=0.5, waiting=30),
     "channel-mutations": partial(channel.mutations, requests=1_000),
     "reports": partial(reports.figures, reports=200, appliances=20, repeats=1),
     "detection": partial(detection.figures, looks=5, repeats=1),

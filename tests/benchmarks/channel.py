@@ -13,7 +13,8 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from tests.benchmarks import children
 from tests.benchmarks.figures import Figure
 
 AGENTS = 500
-CONNECTIONS = 64
+CONNECTIONS = 200
+RATE = 1_600.0
+"""Reports a second that the agents send, answered or not."""
 SECONDS = 60.0
 WAITING = 10_000
 MUTATIONS = 1_000_000
@@ -36,6 +39,7 @@ def figures(
     *,
     agents: int = AGENTS,
     connections: int = CONNECTIONS,
+    rate: float = RATE,
     seconds: float = SECONDS,
     waiting: int = WAITING,
 ) -> Iterator[Figure]:
@@ -166,10 +170,10 @@ def serve(folder: str, agents: int, tls: bool) -> None:
 
 
 class Voice(asyncio.Protocol):
-    """One connection of agents that each speak in turn, the next as soon as the one before was answered."""
+    """One connection, on which agents speak in turn. Says when it is free for the next."""
 
-    def __init__(self, next_request: Any) -> None:
-        self._next = next_request
+    def __init__(self, on_free: Callable[[Voice], None]) -> None:
+        self._on_free = on_free
         self._received = b""
         self.took: list[float] = []
         self.wrong = 0
@@ -177,15 +181,15 @@ class Voice(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._send()
+        self._on_free(self)
 
-    def _send(self) -> None:
-        request = self._next()
-        if request is None:
-            self._transport.close()
-            return
-        self._sent = time.perf_counter()
+    def say(self, request: bytes, due: float) -> None:
+        """Send a request that was due at that instant."""
+        self._due = due
         self._transport.write(request)
+
+    def leave(self) -> None:
+        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -196,14 +200,58 @@ class Voice(asyncio.Protocol):
         length = int(head[at : head.index(b"\r\n", at)])
         if len(rest) < length:
             return
-        self.took.append(time.perf_counter() - self._sent)
+        self.took.append(time.perf_counter() - self._due)
         self.wrong += not (head.startswith(b"HTTP/1.1 200") and b'"taken":true' in rest)
         self._received = b""
-        self._send()
+        self._on_free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ended.done():
             self.ended.set_result(None)
+
+
+class Crowd:
+    """Agents that report at a rate of their own, whether or not they are answered in time: what has to wait for a free
+    connection has been waiting since it was due."""
+
+    def __init__(self, agents: list[Any], config: str, rate: float, seconds: float) -> None:
+        self._turns = {at: _turns(agent, config) for at, agent in enumerate(agents)}
+        self._agents = agents
+        self._free: deque[Voice] = deque()
+        self._of: dict[Voice, list[int]] = {}
+        self._rate = rate
+        self._most = int(rate * seconds)
+        self._sent = 0
+        self.began = 0.0
+        self.voices: list[Voice] = []
+
+    async def report(self, port: int, connections: int, context: ssl.SSLContext | None) -> None:
+        """Connect, report, and end."""
+        loop = asyncio.get_running_loop()
+        for at in range(connections):
+            _, voice = await loop.create_connection(lambda: Voice(self._free.append), "127.0.0.1", port, ssl=context)
+            self._of[voice] = list(range(at, len(self._agents), connections))
+            self.voices.append(voice)
+        self.began = time.perf_counter()
+        while self._sent < self._most:
+            self._go()
+            await asyncio.sleep(0.001)
+        while len(self._free) < connections:
+            await asyncio.sleep(0.001)
+        for voice in self.voices:
+            voice.leave()
+
+    def _go(self) -> None:
+        now = time.perf_counter()
+        while self._free and self._sent < self._most:
+            due = self.began + self._sent / self._rate
+            if due > now:
+                return
+            self._sent += 1
+            voice = self._free.popleft()
+            mine = self._of[voice]
+            mine.append(mine.pop(0))
+            voice.say(_request("/channel/v1/report", self._agents[mine[0]], next(self._turns[mine[0]])), due)
 
 
 def _request(path: str, agent: Any, body: bytes) -> bytes:
@@ -237,7 +285,7 @@ def _processes(turn: int, count: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _turns(agent: Any, load: list[Any]) -> Iterator[bytes]:
+def _turns(agent: Any, config: str) -> Iterator[bytes]:
     """A full report, then differences of about 1 KB that build on each other. Their hashes are as good as true ones:
     what a state is hashed to is the agent's own time, not the server's."""
     import hashlib
@@ -246,9 +294,8 @@ def _turns(agent: Any, load: list[Any]) -> Iterator[bytes]:
 
     sections = {"processes": _processes(0, 6)}
     before = states.state_hash(sections)
-    config = _content(agent, 1, kind="full", base="", hash=before, sections=sections)
-    config["config"] = load[0]
-    yield json.dumps(config).encode()
+    body = _content(agent, 1, kind="full", base="", hash=before, sections=sections)
+    yield json.dumps({**body, "config": config}).encode()
     seq = 1
     while True:
         seq += 1
@@ -256,14 +303,13 @@ def _turns(agent: Any, load: list[Any]) -> Iterator[bytes]:
         body = _content(
             agent, seq, kind="diff", base=before, hash=after, sections={"processes": {"set": _processes(seq, 4)}}
         )
-        body["config"] = load[0]
-        yield json.dumps(body).encode()
+        yield json.dumps({**body, "config": config}).encode()
         before = after
 
 
-def reports(told: dict[str, Any], agents: int, connections: int, seconds: float) -> dict[str, Any]:
-    """Agents that report as fast as they are answered; how many were taken, and how long each took."""
-    return asyncio.run(_reports(told, _agents(told, agents), connections, seconds))
+def reports(told: dict[str, Any], agents: int, connections: int, rate: float, seconds: float) -> dict[str, Any]:
+    """Agents that report at their rate; how many were taken a second, and how long each took since it was due."""
+    return asyncio.run(_reports(told, Crowd(_agents(told, agents), _config(), rate, seconds), connections))
 
 
 def _agents(told: dict[str, Any], count: int) -> list[Any]:
@@ -271,49 +317,28 @@ def _agents(told: dict[str, Any], count: int) -> list[Any]:
     return found[:count]
 
 
-async def _reports(told: dict[str, Any], agents: list[Any], connections: int, seconds: float) -> dict[str, Any]:
-    from cloudmon.channel import configs
-    from cloudmon.model.sets import Template
-
-    loop = asyncio.get_running_loop()
-    load = [configs.of_template(Template("web", {"*": "image-1"})).hash]
-    stop = time.perf_counter() + seconds + 2
-
-    def speaking(mine: list[Any]) -> Any:
-        turns = [(agent, _turns(agent, load)) for agent in mine]
-        at = 0
-
-        def following() -> bytes | None:
-            nonlocal at
-            if time.perf_counter() >= stop:
-                return None
-            agent, bodies = turns[at % len(turns)]
-            at += 1
-            return _request("/channel/v1/report", agent, next(bodies))
-
-        return following
-
-    context = _trust(told)
-    began = time.perf_counter()
-    voices = []
-    for at in range(connections):
-        mine = speaking(agents[at::connections])
-        _, voice = await loop.create_connection(
-            lambda mine=mine: Voice(mine), "127.0.0.1", told["port"], ssl=context
-        )  # fmt: skip
-        voices.append(voice)
-    await asyncio.gather(*(voice.ended for voice in voices))
-    took = sorted(one for voice in voices for one in voice.took)
-    wrong = sum(voice.wrong for voice in voices)
+async def _reports(told: dict[str, Any], crowd: Crowd, connections: int) -> dict[str, Any]:
+    await crowd.report(told["port"], connections, _trust(told))
+    ended = time.perf_counter()
+    took = sorted(one for voice in crowd.voices for one in voice.took)
+    wrong = sum(voice.wrong for voice in crowd.voices)
     if wrong:
         raise RuntimeError(f"{wrong} of {len(took)} reports were not taken")
     return {
         "reports": len(took),
-        "seconds": time.perf_counter() - began,
+        "seconds": ended - crowd.began,
         "p50_s": took[len(took) // 2],
         "p99_s": took[len(took) * 99 // 100],
         "max_s": took[-1],
     }
+
+
+def _config() -> str:
+    """Hash of the configuration in force, so that no reply brings it."""
+    from cloudmon.channel import configs
+    from cloudmon.model.sets import Template
+
+    return configs.of_template(Template("web", {"*": "image-1"})).hash
 
 
 def fulls(told: dict[str, Any], agents: int, seconds: float) -> dict[str, Any]:
@@ -322,11 +347,9 @@ def fulls(told: dict[str, Any], agents: int, seconds: float) -> dict[str, Any]:
 
 
 async def _fulls(told: dict[str, Any], agents: list[Any], seconds: float) -> dict[str, Any]:
-    from cloudmon.channel import configs
     from cloudmon.model import states
-    from cloudmon.model.sets import Template
 
-    config = configs.of_template(Template("web", {"*": "image-1"})).hash
+    config = _config()
     packages = {
         f"lib{name}-dev": {"version": f"1.{name % 40}.{name % 7}-2+deb12u1", "arch": "amd64", "manager": "dpkg"}
         for name in range(388)
@@ -335,9 +358,10 @@ async def _fulls(told: dict[str, Any], agents: list[Any], seconds: float) -> dic
     stop = time.perf_counter() + seconds
     sent = {"bytes": 0, "turn": 0}
 
-    def following() -> bytes | None:
+    def next_one(voice: Voice) -> None:
         if time.perf_counter() >= stop:
-            return None
+            voice.leave()
+            return
         agent = agents[sent["turn"] % len(agents)]
         sent["turn"] += 1
         content = _content(
@@ -346,7 +370,7 @@ async def _fulls(told: dict[str, Any], agents: list[Any], seconds: float) -> dic
         content["config"] = config
         body = json.dumps(content, separators=(",", ":")).encode()
         sent["bytes"] = len(body)
-        return _request("/channel/v1/report", agent, body)
+        voice.say(_request("/channel/v1/report", agent, body), time.perf_counter())
 
     before = children.cpu_s(told["pid"])
     context = _trust(told)
@@ -354,7 +378,7 @@ async def _fulls(told: dict[str, Any], agents: list[Any], seconds: float) -> dic
     for _ in range(FULL_CONNECTIONS):
         loop = asyncio.get_running_loop()
         voices.append(
-            (await loop.create_connection(lambda: Voice(following), "127.0.0.1", told["port"], ssl=context))[1]
+            (await loop.create_connection(lambda: Voice(next_one), "127.0.0.1", told["port"], ssl=context))[1]
         )
     await asyncio.gather(*(voice.ended for voice in voices))
     taken, wrong = sum(len(voice.took) for voice in voices), sum(voice.wrong for voice in voices)
@@ -375,12 +399,9 @@ def wait(told: dict[str, Any], agents: int) -> None:
 async def _wait(told: dict[str, Any], agents: list[Any]) -> None:
     import resource
 
-    from cloudmon.channel import configs
-    from cloudmon.model.sets import Template
-
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    config = configs.of_template(Template("web", {"*": "image-1"})).hash
+    config = _config()
     context = _trust(told)
     held = []
     for agent in agents:
