@@ -48,9 +48,8 @@ def figures(
         how = "with TLS" if tls else "in the clear"
         with Served(folder / f"tls-{tls}", agents=max(agents, waiting), tls=tls) as told:
             before = children.cpu_s(told["pid"])
-            said = children.ask(
-                "channel", "reports", told=told, agents=agents, connections=connections, seconds=seconds
-            )
+            load = {"agents": agents, "connections": connections, "rate": rate, "seconds": seconds}
+            said = children.ask("channel", "reports", told=told, **load)
             cpu_s = children.cpu_s(told["pid"]) - before
             cost = (
                 f"server: {cpu_s / said['seconds']:.0%} of a processor, {cpu_s / said['reports'] * 1_000:.2f} ms each"
