@@ -33,6 +33,8 @@ class Seen:
         """Pid and start of the process that the agent started for it."""
         self.suspended = False
         """Held asleep by a command: whether it is up can then not be told."""
+        self.halted = False
+        """Stopped by a command, and left so until it is started again, by whomever."""
         self.ordered = False
         """Whether a command is at work on it: a new process is then no restart by itself."""
         self.running = False
@@ -42,6 +44,7 @@ class Seen:
         return {
             "state": self.state, "since": self.since, "restarts": self.restarts, "pid": self.pid,
             "started": self.started, "own": list(self.own), "suspended": self.suspended,
+            "halted": self.halted,
         }  # fmt: skip
 
 
@@ -53,6 +56,7 @@ def restored(told: dict[str, Any]) -> Seen:
     seen.pid, seen.started = int(told["pid"]), int(told["started"])
     seen.own = (int(told["own"][0]), int(told["own"][1]))
     seen.suspended = bool(told["suspended"])
+    seen.halted = bool(told.get("halted", False))
     return seen
 
 
@@ -193,6 +197,13 @@ class Applications:
                 self._seen[name].suspended = asleep
                 self._keep()
 
+    def halted(self, name: str, stopped: bool) -> None:
+        """Somebody ordered that it is stopped, or that it is not any more."""
+        with self._lock:
+            if name in self._seen:
+                self._seen[name].halted = stopped
+                self._keep()
+
     def _main(self, seen: Seen) -> Process | None:
         """The main process of the last look, when it is still there."""
         if not seen.pid:
@@ -215,6 +226,8 @@ class Applications:
                 seen.restarts += 1
             seen.pid, seen.started = main.pid, main.started
             seen.suspended = False
+        if main is not None and not seen.ordered:
+            seen.halted = False
         lost = (seen.running and main is None) or (other and before[1])
         seen.running = main is not None
         state = self._state(application, seen, main)
@@ -231,6 +244,9 @@ class Applications:
         # Asleep because somebody ordered it: neither up nor fallen.
         if main is not None and seen.suspended and main.state in {"T", "t"}:
             return "unknown"
+        # Stopped because somebody ordered it: it has not fallen.
+        if main is None and seen.halted:
+            return "stopped"
         # Its process is what it is known by, and is not there.
         if main is None and (application.match or (application.service and services.systemctl(self.root))):
             return "down"

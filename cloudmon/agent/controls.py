@@ -22,6 +22,7 @@ PATIENCE_S = 10.0
 """Between asking processes to end and making them."""
 STEADY_S = 1.0
 """An application that nobody can ask counts as up when it has run so long."""
+HEARD_S = 2.0
 MOST_LOG = 1024 * 1024
 
 
@@ -49,16 +50,23 @@ class Controls:
 
     def restart(self, application: Application, until: float) -> Outcome:
         with self._turn(application):
+            self._applications.halted(application.name, False)
             return self._restart(application, until)
 
     def start(self, application: Application, until: float) -> Outcome:
         """Of an application that is up already: nothing is done, and that is well."""
         with self._turn(application):
+            self._applications.halted(application.name, False)
             return self._start(application, until)
 
     def stop(self, application: Application, until: float) -> Outcome:
+        """It stays stopped, and is told as such, until somebody starts it."""
         with self._turn(application):
-            return self._stop(application, until)
+            self._applications.halted(application.name, True)
+            outcome = self._stop(application, until)
+            if not outcome.ok:
+                self._applications.halted(application.name, False)
+            return outcome
 
     def suspend(self, application: Application) -> Outcome:
         """Hold all its processes asleep."""
@@ -218,10 +226,19 @@ class Controls:
         except PermissionError:
             self._applications.suspended(application.name, not asleep)
             return Outcome(False, f"the agent may not signal the processes of {application.name}")
+        # A signal takes its time; that it was heard is to be seen in the next report.
+        until = self._clock.monotonic() + HEARD_S
+        while self._clock.monotonic() < until and any(_asleep(process) is not asleep for process in reached):
+            self._clock.rest(ending.STEP_S / 10)
         self._applications.look()
         if not reached:
             return Outcome(False, f"the processes of {application.name} were gone")
         return Outcome(True, "", None, f"{len(reached)} processes")
+
+
+def _asleep(process: Process) -> bool | None:
+    now = processes.read(process.pid)
+    return None if now is None else now.state in {"T", "t"}
 
 
 def _tail(path: str) -> bytes:

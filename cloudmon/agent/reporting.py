@@ -35,6 +35,7 @@ class Reporter:
         self._seq = 0
         self._sections: states.Sections = {}
         self._hashes: dict[str, str] = {}
+        self._sizes: dict[str, tuple[states.Section, int]] = {}
         self._hash = ""
         self._instance = ""
         self._most_body = MOST_BODY
@@ -93,8 +94,14 @@ class Reporter:
         self._buffer.append({"since_boot": self._clock.since_boot(), "body": body})
         return body
 
+    def _size(self, name: str, section: states.Section) -> int:
+        known = self._sizes.get(name)
+        if known is None or known[0] is not section:
+            known = self._sizes[name] = (section, len(states.canonical(section)))
+        return known[1]
+
     def _bounded(self, sections: states.Sections) -> states.Sections:
-        sizes = {name: len(states.canonical(section)) for name, section in sections.items() if name in MEANING}
+        sizes = {name: self._size(name, section) for name, section in sections.items() if name in MEANING}
         total = sum(sizes.values())
         kept = dict(sections)
         while total > self._most_body and sizes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import sys
+from collections.abc import Iterable
 from typing import Any, Callable
 
 from .. import programs, rooted
@@ -17,6 +20,7 @@ RPM = (
     "/var/lib/rpm/Packages",
     "/usr/lib/sysimage/rpm/Packages.db",
 )
+_WANTED = frozenset((b"Package", b"Status", b"Version", b"Architecture"))
 MOST_BYTES = 64 * 1024 * 1024
 MOST_ITEMS = 20_000
 FORMAT = "%{NAME}\\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\n"
@@ -35,7 +39,7 @@ class Packages:
         before = {keeper: kept[1] for keeper, kept in self._kept.items()}
         seen: dict[str, dict[str, Any]] = {}
         readers: list[tuple[str, tuple[str, ...], Callable[[str], dict[str, Any]]]] = [
-            ("dpkg", (DPKG,), lambda path: dpkg(self._root.read(path, MOST_BYTES))),
+            ("dpkg", (DPKG,), self._dpkg),
             ("apk", (APK,), lambda path: apk(self._root.read(path, MOST_BYTES))),
             ("rpm", RPM, lambda _: self._rpm()),
         ]
@@ -61,6 +65,10 @@ class Packages:
         """What changes when a package is installed or removed."""
         return tuple(self._root.signature(path) for path in (DPKG, APK, *RPM))
 
+    def _dpkg(self, path: str) -> dict[str, Any]:
+        with rooted.opened(self._root.inside(path)) as lines:
+            return dpkg(lines)
+
     def _rpm(self) -> dict[str, Any]:
         program = programs.find("rpm")
         if program is None:
@@ -72,22 +80,21 @@ class Packages:
         return rpm(ran.output)
 
 
-def dpkg(raw: bytes) -> dict[str, Any]:
-    """What is installed, from the text of ``/var/lib/dpkg/status``."""
+def dpkg(lines: Iterable[bytes]) -> dict[str, Any]:
+    """What is installed, from the lines of ``/var/lib/dpkg/status``: of a large file, one at a time."""
     found: dict[str, Any] = {}
-    for stanza in rooted.text(raw).split("\n\n"):
-        name = version = arch = status = ""
-        for line in stanza.split("\n"):
-            if line.startswith("Package:"):
-                name = line[8:].strip()
-            elif line.startswith("Status:"):
-                status = line[7:].strip()
-            elif line.startswith("Version:"):
-                version = line[8:].strip()
-            elif line.startswith("Architecture:"):
-                arch = line[13:].strip()
-        if name and version and status.split()[-1:] == ["installed"]:
-            put(found, name, {"version": version, "arch": arch, "manager": "dpkg"})
+    fields: dict[bytes, bytes] = {}
+    for line in itertools.chain(lines, (b"",)):
+        name, colon, value = line.partition(b":")
+        if colon and name in _WANTED:
+            fields[name] = value.strip()
+        elif not line.strip():
+            state = fields.get(b"Status", b"").split()
+            if fields.get(b"Package") and fields.get(b"Version") and state[-1:] == [b"installed"]:
+                arch = sys.intern(rooted.text(fields.get(b"Architecture", b"")))
+                package = {"version": rooted.text(fields[b"Version"]), "arch": arch, "manager": "dpkg"}
+                put(found, rooted.text(fields[b"Package"]), package)
+            fields = {}
     return found
 
 

@@ -50,7 +50,7 @@ def test_memory_of_a_process_is_told_in_two_digits(exact: float, told: int) -> N
 
 
 PARSERS: list[Callable[[bytes], Any]] = [
-    packages.dpkg,
+    lambda raw: packages.dpkg(raw.splitlines(keepends=True)),
     packages.apk,
     packages.rpm,
     accounts.passwd,
@@ -108,7 +108,7 @@ def test_dpkg_tells_what_is_installed_and_nothing_else(wanted: dict[str, tuple[s
         f"Description: a\n Version: 9\nVersion: {version}\n"
         for name, (version, state) in wanted.items()
     )
-    assert {name: found["version"] for name, found in packages.dpkg(text.encode()).items()} == {
+    assert {name: found["version"] for name, found in packages.dpkg(text.encode().splitlines()).items()} == {
         name: version for name, (version, state) in wanted.items() if state == "installed"
     }
 
@@ -118,7 +118,7 @@ def test_dpkg_tells_one_name_of_two_architectures_twice_and_held_packages_too() 
         b"Package: libc6\nStatus: %s ok installed\nArchitecture: %s\nVersion: 2.36\n\n" % words
         for words in ((b"install", b"amd64"), (b"hold", b"i386"))
     )
-    assert packages.dpkg(text).keys() == {"libc6", "libc6:i386"}
+    assert packages.dpkg(text.splitlines()).keys() == {"libc6", "libc6:i386"}
 
 
 def test_apk_tells_name_version_and_architecture() -> None:

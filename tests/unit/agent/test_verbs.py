@@ -7,8 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,36 +101,37 @@ def test_a_restart_by_command_is_no_restart_by_itself(appliance: Appliance, moni
     assert app(monitor)["restarts"] == 0
 
 
+KEEPER = """
+import subprocess, sys
+while True:
+    subprocess.run([sys.executable, sys.argv[1] + "/srv/" + "web.py"])
+"""
+BEGIN = """
+import subprocess, sys
+subprocess.Popen([sys.executable, sys.argv[1] + "/srv/keeper.py", sys.argv[1]])
+"""
+
+
 def test_one_that_somebody_else_brings_back_is_counted(appliance: Appliance, monitor: StubMonitor) -> None:
-    supervisor = (
-        "import subprocess, sys\nwhile True: subprocess.run([sys.executable, sys.argv[1] + '/srv/' + 'web' + '.py'])\n"
-    )
-    appliance.write("srv/keeper.py", supervisor)
-    declare(appliance, monitor, start=["{python}", "{root}/srv/keeper.py", "{root}"])
+    appliance.write("srv/web.py", SLEEPER)
+    appliance.write("srv/keeper.py", KEEPER)
+    appliance.write("srv/begin.py", BEGIN)
+    monitor.config = {
+        **monitor.config,
+        "interval_s": 3600,
+        "applications": {"web": {"match": "srv/web.py"}},
+        "jobs": {"begin": {"argv": ["{python}", "{root}/srv/begin.py", "{root}"]}},
+    }
     appliance.start()
+    monitor.until(lambda: app(monitor).get("state") == "down")
+    monitor.command("begin", "job_run", job="begin")
     monitor.until(lambda: app(monitor).get("state") == "up")
-    with monitor.lock:
-        monitor.config = {**monitor.config, "interval_s": 3599}
-    for count in (1, 2):
-        (child,) = [
-            int(pid)
-            for pid, process in appliance_processes(appliance).items()
-            if "srv/web.py" in process and "keeper" not in process
-        ]
-        os.kill(child, signal.SIGKILL)
-        # Known by the process that we started as well: what is counted is the main one, the eldest.
-        time.sleep(0.1 * count)
     assert app(monitor)["restarts"] == 0
-    os.kill(app(monitor)["pid"], signal.SIGKILL)
-    monitor.until(lambda: app(monitor).get("restarts") == 1)
-    assert monitor.reports[-1]["why"] == "fault"
-
-
-def appliance_processes(appliance: Appliance) -> dict[int, str]:
-    found = {}
-    for pid in members(appliance.processes[-1].pid):
-        found[pid] = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    return found
+    for count in (1, 2):
+        os.kill(app(monitor)["pid"], signal.SIGKILL)
+        monitor.until(lambda count=count: app(monitor)["restarts"] == count)  # type: ignore[misc]
+        assert monitor.reports[-1]["why"] == "fault"
+        monitor.until(lambda: app(monitor)["state"] == "up")
 
 
 def test_stop_suspend_and_resume_do_what_they_say(appliance: Appliance, monitor: StubMonitor) -> None:
