@@ -7,7 +7,6 @@ told of reports. Waiting is ``async`` and costs no thread; the store is called o
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,7 +29,7 @@ from cloudmon.channel.roster import Roster
 from cloudmon.clock import Clock
 from cloudmon.errors import StoreError
 from cloudmon.model import states
-from cloudmon.model.guests import Agent, Report, ReportKind, Result
+from cloudmon.model.guests import Agent, Report, ReportKind
 from cloudmon.model.identity import ApplianceId
 from cloudmon.settings import ChannelSettings
 from cloudmon.store import Ownership, Store
@@ -221,7 +220,7 @@ class Channel:
             return self._refused(head, Reason.INSTANCE, caller.key_id)
         if body.kind is ReportKind.FULL and states.state_hash(body.sections) != body.hash:
             raise Malformed("the hash is not that of the sections")
-        report = _report(agent, body, self._clock.now())
+        report = intake.report_of(agent, body, self._clock.now())
         taken = await self._intake.take(report, len(content))
         if taken.taking is Taking.STRANGE:
             return self._refused(head, Reason.INSTANCE, caller.key_id)
@@ -312,31 +311,3 @@ class Channel:
 
     def _unix(self) -> int:
         return int(self._clock.now().timestamp())
-
-
-def _report(agent: Agent, body: bodies.ReportBody, now: dt.datetime) -> Report:
-    # A clock of theirs that ran ahead must not date anything into our future.
-    reported_at = min(dt.datetime.fromtimestamp(body.at, dt.UTC), now)
-    return Report(
-        appliance=agent.appliance,
-        tenant=agent.tenant,
-        incarnation=agent.incarnation,
-        instance=body.instance,
-        boot=body.boot,
-        seq=body.seq,
-        kind=body.kind,
-        base=body.base,
-        hash=body.hash,
-        why=body.why,
-        reported_at=reported_at,
-        received_at=now,
-        body=body.sections,
-        results=tuple(_result(one, now) for one in body.results),
-        version=body.version,
-        offset_s=body.offset_s,
-    )
-
-
-def _result(one: bodies.ResultBody, now: dt.datetime) -> Result:
-    ended_at = None if one.ended_at is None else min(dt.datetime.fromtimestamp(one.ended_at, dt.UTC), now)
-    return Result(one.id, one.ok, one.exit, one.output, one.error, ended_at)

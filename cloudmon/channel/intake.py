@@ -6,6 +6,7 @@ its reply was lost, is told so and written no second time.
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
@@ -13,10 +14,11 @@ from typing import NamedTuple
 
 import structlog
 
+from cloudmon.channel import bodies
 from cloudmon.channel.grouping import Grouped
 from cloudmon.channel.roster import Roster
 from cloudmon.clock import Clock
-from cloudmon.model.guests import Agent, Report, ReportKind
+from cloudmon.model.guests import Agent, Report, ReportKind, Result
 from cloudmon.model.identity import ApplianceId
 from cloudmon.store import Ownership, Store
 
@@ -139,3 +141,32 @@ class Intake:
 def belongs(agent: Agent | None, instance: str) -> bool:
     """Whether a body's ``instance`` is the agent's that the key was given to."""
     return agent is not None and agent.instance == instance
+
+
+def report_of(agent: Agent, body: bodies.ReportBody, now: dt.datetime) -> Report:
+    """The report of an agent that was verified, as it came in at ``now``."""
+    # A clock of theirs that ran ahead must not date anything into our future.
+    reported_at = min(dt.datetime.fromtimestamp(body.at, dt.UTC), now)
+    return Report(
+        appliance=agent.appliance,
+        tenant=agent.tenant,
+        incarnation=agent.incarnation,
+        instance=body.instance,
+        boot=body.boot,
+        seq=body.seq,
+        kind=body.kind,
+        base=body.base,
+        hash=body.hash,
+        why=body.why,
+        reported_at=reported_at,
+        received_at=now,
+        body=body.sections,
+        results=tuple(_result(one, now) for one in body.results),
+        version=body.version,
+        offset_s=body.offset_s,
+    )
+
+
+def _result(one: bodies.ResultBody, now: dt.datetime) -> Result:
+    ended_at = None if one.ended_at is None else min(dt.datetime.fromtimestamp(one.ended_at, dt.UTC), now)
+    return Result(one.id, one.ok, one.exit, one.output, one.error, ended_at)
