@@ -228,7 +228,7 @@ class Controls:
             return Outcome(False, f"the agent may not signal the processes of {application.name}")
         # A signal takes its time; that it was heard is to be seen in the next report.
         until = self._clock.monotonic() + HEARD_S
-        while self._clock.monotonic() < until and any(_asleep(process) is not asleep for process in reached):
+        while self._clock.monotonic() < until and any(_asleep(process) is (not asleep) for process in reached):
             self._clock.rest(ending.STEP_S / 10)
         self._applications.look()
         if not reached:

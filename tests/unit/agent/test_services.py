@@ -91,7 +91,7 @@ def test_an_application_that_is_a_service_is_started_and_stopped_by_it(machine: 
     assert machine.state() == "unknown"
     assert machine.controls.resume(WEB).ok
     assert machine.controls.stop(WEB, until).ok
-    assert machine.state() == "down"
+    assert machine.state() == "stopped"
     assert machine.words("st") == ["start -- web.service", "stop -- web.service"]
     assert machine.words("re") == ["restart -- web.service"]
     assert set(machine.words("show")) == {"show --property=MainPID --value -- web.service"}

@@ -150,10 +150,15 @@ def test_stop_suspend_and_resume_do_what_they_say(appliance: Appliance, monitor:
     monitor.command("hold again", "app_suspend", application="web")
     monitor.command("stop", "app_stop", application="web")
     assert monitor.result("stop")["ok"] is True
-    assert app(monitor)["state"] == "down"
+    assert app(monitor)["state"] == "stopped"
     assert pid not in monitor.sections["processes"]
     monitor.command("nothing", "app_resume", application="web")
     assert monitor.result("nothing")["error"] == "no process of web is there"
+    # It stays stopped by an order until somebody starts it; from then on it falls as any other does.
+    monitor.command("up", "app_restart", application="web")
+    assert monitor.result("up")["ok"] is True
+    os.kill(int(app(monitor)["pid"]), signal.SIGKILL)
+    monitor.until(lambda: app(monitor)["state"] == "down")
 
 
 def test_a_stop_command_is_used_and_what_it_leaves_is_ended(appliance: Appliance, monitor: StubMonitor) -> None:
@@ -164,7 +169,7 @@ def test_a_stop_command_is_used_and_what_it_leaves_is_ended(appliance: Appliance
     monitor.command("stop", "app_stop", application="web", timeout_s=8)
     assert monitor.result("stop")["ok"] is True
     assert (appliance.root / "srv/asked").read_text() == "srv/web.py"
-    assert app(monitor)["state"] == "down"
+    assert app(monitor)["state"] == "stopped"
 
 
 def test_one_that_will_not_end_is_made_to(appliance: Appliance, monitor: StubMonitor) -> None:
