@@ -262,7 +262,7 @@ def _applications(section: Mapping[str, object], facts: Facts) -> Mapping[str, o
             rest = one.items() if isinstance(one, Mapping) else ()
             found[name] = {key: value for key, value in rest if key not in ("state", "since")}
             continue
-        first = one if one.get("state") == "down" else processes.get(str(one.get("pid")))
+        first = one if one.get("state") in ("down", "stopped") else processes.get(str(one.get("pid")))
         started = first.get("since") if isinstance(first, Mapping) else None
         found[name] = {**one, "started": started}
     return found

@@ -147,7 +147,12 @@ _PROCESSES = Listing(
 _APPLICATIONS = Table(
     Record(
         {
-            "state": _word("Whether it is up; not known while the appliance cannot tell.", "up", "down"),
+            "state": _word(
+                "Whether it is up, down, or stopped by an order; not known while nobody can tell.",
+                "up",
+                "down",
+                "stopped",
+            ),
             "since": Field(NUMBER, "Unix seconds at which it came into that state."),
             "state_s": _age("Seconds since then.", of="since"),
             "started": Field(NUMBER, "Unix seconds at which its first process began; while it is down, as since."),
