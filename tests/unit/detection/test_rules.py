@@ -104,7 +104,9 @@ BAD = [
     pytest.param(
         'appliance.state == "runing"', 19, 'has "runing", which the fact beside it never is; did you mean', id="word"
     ),
-    pytest.param('"dow" != applications.shop.state', 0, 'did you mean "down"? There are: down, stopped, up', id="word before"),
+    pytest.param(
+        '"dow" != applications.shop.state', 0, 'did you mean "down"? There are: down, stopped, up', id="word before"
+    ),
     pytest.param(
         'node.state in ["stopped", "of"]', 26, 'has "of", which the fact beside it never is', id="word in a list"
     ),
