@@ -244,8 +244,8 @@ class Applications:
         # Asleep because somebody ordered it: neither up nor fallen.
         if main is not None and seen.suspended and main.state in {"T", "t"}:
             return "unknown"
-        # Stopped because somebody ordered it: it has not fallen.
-        if main is None and seen.halted:
+        # Stopped because somebody ordered it: it has not fallen. One that answers all the same was started elsewhere.
+        if main is None and seen.halted and not (answer is not None and answer.ok):
             return "stopped"
         # Its process is what it is known by, and is not there.
         if main is None and (application.match or (application.service and services.systemctl(self.root))):

@@ -172,6 +172,25 @@ def test_a_stop_command_is_used_and_what_it_leaves_is_ended(appliance: Appliance
     assert app(monitor)["state"] == "stopped"
 
 
+def test_one_that_was_stopped_has_not_fallen_until_it_is_started_and_falls(
+    appliance: Appliance, monitor: StubMonitor
+) -> None:
+    declare(appliance, monitor)
+    appliance.start()
+    monitor.until(lambda: app(monitor).get("state") == "up")
+    monitor.command("stop", "app_stop", application="web")
+    monitor.result("stop")
+    monitor.command("look", "report_now")
+    monitor.result("look")
+    assert app(monitor)["state"] == "stopped"
+    assert "fault" not in [why for _, _, why in monitor.told()]
+    monitor.command("start", "app_restart", application="web")
+    monitor.result("start")
+    assert app(monitor)["state"] == "up"
+    os.kill(app(monitor)["pid"], signal.SIGKILL)
+    monitor.until(lambda: app(monitor)["state"] == "down")
+
+
 def test_one_that_will_not_end_is_made_to(appliance: Appliance, monitor: StubMonitor) -> None:
     declare(appliance, monitor, "import signal\nsignal.signal(15, signal.SIG_IGN)\n" + SLEEPER)
     appliance.start()
