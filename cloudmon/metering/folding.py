@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, groupby
 from operator import itemgetter
 
 from cloudmon.metering import timeline
-from cloudmon.metering.seconds import Coverage, floor
+from cloudmon.metering.seconds import Coverage, Part, floor
 from cloudmon.model.usage import Interval, Span, UsageEvent
 
 WHOSE = slice(UsageEvent._fields.index("set_uid"), UsageEvent._fields.index("node_id") + 1)
@@ -28,9 +28,9 @@ def fold(
         now: where open intervals end; what lies after it is not counted yet.
 
     Each second that a node ran or stood is in exactly one interval of its (incarnation, cloud, node), and so is each
-    second that a monitor ran. Where no span covers it, it is in an interval of its own, marked as estimated; a
-    monitor's own time is measured up to the last thing it said. Intervals of a node come in order of time, amounts
-    after them.
+    second that a monitor ran. Where no span covers it, it is in an interval of its own, marked as estimated, unless
+    the cloud itself said that the node began before it and ended at its end; a monitor's own time is measured up to
+    the last thing it said. Intervals of a node come in order of time, amounts after them.
     """
     watched: dict[str, Coverage] = {}
     for _, together in groupby(events, key=itemgetter(WHOSE)):
@@ -40,23 +40,44 @@ def fold(
         if said.node:
             if first.cloud not in watched:
                 watched[first.cloud] = Coverage((span.since, span.until) for span in spans(first.cloud))
-            yield from _unsure(_stretches(first, said.node, watched[first.cloud], now), said.unsure)
+            stretches = _stretches(first, said.node, watched[first.cloud], now, said.vouched)
+            yield from _unsure(stretches, said.unsure)
         if said.monitor:
-            yield from _stretches(first, said.monitor, Coverage([said.ends]), now)
+            yield from _stretches(first, said.monitor, Coverage([said.ends]), now, {})
         if said.amounts:
             yield from _amounts(first, said.amounts)
 
 
 def _stretches(
-    whose: UsageEvent, said: Sequence[timeline.Statement], watched: Coverage, now: dt.datetime
+    whose: UsageEvent,
+    said: Sequence[timeline.Statement],
+    watched: Coverage,
+    now: dt.datetime,
+    vouched: Mapping[dt.datetime, dt.datetime],
 ) -> Iterator[Interval]:
     for dimension, since, until in timeline.held(said):
         end = floor(until or now)
-        for start, stop, estimated in watched.split(floor(since), end):
+        parts: Iterable[Part] = watched.split(floor(since), end)
+        if until is not None and until in vouched:
+            parts = _known(list(parts), floor(vouched[until]))
+        for start, stop, estimated in parts:
             yield Interval(
                 whose.tenant, whose.set_uid, whose.ordinal, whose.incarnation, whose.cloud, whose.node_id,
                 dimension, start, stop, estimated, until is None and stop == end,
             )  # fmt: skip
+
+
+def _known(parts: list[Part], began: dt.datetime) -> list[Part]:
+    """The same parts, the last of which is known from ``began`` on: the cloud says that it began then, and when it
+    ended."""
+    if not parts or not parts[-1][2] or began >= parts[-1][1]:
+        return parts
+    start, stop, _ = parts.pop()
+    if start < began:
+        return [*parts, (start, began, True), (began, stop, False)]
+    # It goes on where watching ended.
+    since = parts.pop()[0] if parts else start
+    return [*parts, (since, stop, False)]
 
 
 def _unsure(intervals: Iterator[Interval], unsure: Sequence[tuple[dt.datetime, dt.datetime]]) -> Iterator[Interval]:

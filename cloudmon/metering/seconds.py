@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 
 Stretch = tuple[dt.datetime, dt.datetime]
 """``[start, end)``."""
+Part = tuple[dt.datetime, dt.datetime, bool]
+"""``[start, end)``, and whether it was NOT watched."""
 
 
 def floor(at: dt.datetime) -> dt.datetime:
@@ -34,9 +36,9 @@ class Coverage:
         self._merged = merged
         self._starts = [since for since, _ in merged]
 
-    def split(self, start: dt.datetime, end: dt.datetime) -> Iterator[tuple[dt.datetime, dt.datetime, bool]]:
-        """``[start, end)``, whole seconds, cut where watching began or ended: each part with whether it was NOT
-        watched. The parts touch and are as few as can be."""
+    def split(self, start: dt.datetime, end: dt.datetime) -> Iterator[Part]:
+        """``[start, end)``, whole seconds, cut where watching began or ended. The parts touch and are as few as can
+        be."""
         for index in range(max(0, bisect_right(self._starts, start) - 1), len(self._merged)):
             since, until = self._merged[index]
             if since >= end or start >= end:

@@ -1,7 +1,6 @@
 """What the events of one node, or of one monitor, say together, whatever their order and however often each came.
 
-The statements are first a set: equal keys are one event, what a ``VOID`` names is gone (a ``VOID`` itself cannot be
-taken back; state the event again under another key). Then time runs over them once:
+The statements are first a set: equal keys are one event. Then time runs over them once:
 
 - ``BEGAN`` of what holds already says nothing new, ``ENDED`` of what does not hold says nothing;
 - a node that began to run stopped being stopped, and the other way round: the two never overlap. Were both begun at
@@ -27,8 +26,7 @@ Held = tuple[Dimension, dt.datetime, dt.datetime | None]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What holds of the events at an instant: each once, none that was taken back, none of the future; in order of
-    time."""
+    """What holds of the events at an instant: each once, none of the future; in order of time."""
 
     node: list[Statement]
     """That the node runs or stands, or does not."""
@@ -37,6 +35,9 @@ class Said:
     amounts: list[Statement]
     unsure: list[tuple[dt.datetime, dt.datetime]]
     """From when a node was missed, to when its end was known: in between it ran or did not, so that is estimated."""
+    vouched: dict[dt.datetime, dt.datetime]
+    """When the cloud says that a node ended → when it says that it began: what nobody watched before the end is known
+    as far as that."""
 
     @property
     def ends(self) -> tuple[dt.datetime, dt.datetime]:
@@ -48,22 +49,19 @@ class Said:
 def statements(events: Iterable[UsageEvent], now: dt.datetime) -> Said:
     """What holds of ``events``, all of one node or one monitor, at ``now``."""
     found: dict[str, Statement] = {}
-    voided: set[str] = set()
-    missed: dict[str, tuple[dt.datetime, dt.datetime]] = {}
+    missed: set[tuple[dt.datetime, dt.datetime]] = set()
+    vouched: dict[dt.datetime, dt.datetime] = {}
     for key, _, _, _, _, _, _, dimension, mark, at, quantity, evidence in events:
-        if mark is Mark.VOID:
-            voided.add(str(evidence.get("voids", "")))
-            continue
         said: Statement = (at, dimension, mark, quantity)
         if mark is Mark.ENDED and "missed_at" in evidence:
-            missed[key] = (dt.datetime.fromisoformat(str(evidence["missed_at"])), at)
+            missed.add((dt.datetime.fromisoformat(str(evidence["missed_at"])), at))
+        if mark is Mark.ENDED and "began_at" in evidence:
+            began_at = dt.datetime.fromisoformat(str(evidence["began_at"]))
+            vouched[at] = min(began_at, vouched.get(at, began_at))
         # Equal keys are equal events; were they not, one of them still wins in any order.
         if said < found.setdefault(key, said):
             found[key] = said
-    for key in voided:
-        found.pop(key, None)
-        missed.pop(key, None)
-    all_said = Said([], [], [], sorted(set(missed.values())))
+    all_said = Said([], [], [], sorted(missed), vouched)
     for said in sorted(found.values()):
         if said[0] > now:
             break

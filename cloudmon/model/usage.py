@@ -31,8 +31,6 @@ class Mark(enum.StrEnum):
     ENDED = "ended"
     QUANTITY = "quantity"
     """An amount at an instant, for dimensions that are no duration."""
-    VOID = "void"
-    """Takes back the event named in evidence's ``voids``: corrected by better evidence."""
 
 
 class UsageEvent(NamedTuple):
@@ -53,7 +51,9 @@ class UsageEvent(NamedTuple):
     quantity: Decimal
     """0 for marks of a duration."""
     evidence: Mapping[str, object]
-    """What it rests on: ``source`` (``listing``, ``cloud``, ``command``, ``absence``), the words seen, the intent."""
+    """What it rests on: ``source`` (``listing``, ``cloud``, ``command``, ``absence``), the words seen, the intent. Two
+    entries count, both of an end: ``missed_at``, from when on nobody knows whether it held, and ``began_at``, when the
+    cloud that says when it ended says that it began."""
 
 
 def node_event(
@@ -104,7 +104,7 @@ class Interval:
     start: dt.datetime
     end: dt.datetime
     estimated: bool
-    """True where no observation span covers it."""
+    """True where no observation span covers it, and no word of the cloud about its beginning and its end."""
     open: bool = False
     """True when no event has ended it yet: ``end`` is the instant of asking."""
     quantity: Decimal = Decimal(0)

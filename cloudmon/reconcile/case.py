@@ -147,6 +147,18 @@ class Whose(NamedTuple):
             for dimension in (Dimension.NODE_RUNNING, Dimension.NODE_STOPPED)
         )
 
+    def gone(
+        self, node: Node | None, said_at: dt.datetime | None, at: dt.datetime, evidence: Mapping[str, object]
+    ) -> tuple[UsageEvent, ...]:
+        """The end of whatever was open, at ``said_at`` by the cloud's own word, else at ``at``, as it was seen."""
+        if node is None or said_at is None:
+            return self.ended(at, evidence)
+        word = {**evidence, "source": "cloud"}
+        if node.created_at is not None:
+            word["began_at"] = node.created_at.isoformat()
+        # The end that was seen ends what the cloud's word cannot have meant: what was seen to begin after it.
+        return (*self.ended(said_at, word), *(self.ended(at, evidence) if said_at < at else ()))
+
 
 def whose(member: Member, node_id: str = "") -> Whose:
     """The member's current node, or the one that was just found to be it."""
@@ -161,6 +173,29 @@ def began_at(node: Node, seen_at: dt.datetime, not_before: dt.datetime) -> tuple
     if created is not None and not_before - dt.timedelta(seconds=2) <= created <= seen_at:
         return created, "cloud"
     return seen_at, "listing"
+
+
+class Found(NamedTuple):
+    """What is written once of a node whose id was not known: nothing, where there is none."""
+
+    values: Mapping[str, object] = {}
+    """Columns of its incarnation's row."""
+    usage: tuple[UsageEvent, ...] = ()
+
+
+def first_found(of: Whose, node: Node, seen_at: dt.datetime, not_before: dt.datetime) -> Found:
+    """A node that is seen for the first time, perhaps when it is no more: it was paid for since it began."""
+    at, source = began_at(node, seen_at, not_before)
+    event = of.event(Dimension.NODE_RUNNING, Mark.BEGAN, at, {"source": source, "word": node.word})
+    return Found({"node_id": node.id, "since": at}, (event,))
+
+
+def ended_at(node: Node | None, known_since: dt.datetime, seen_at: dt.datetime) -> dt.datetime | None:
+    """When a node that is no more ended, by its cloud's own word, where that can be true: not before it began, as far
+    as that is known, and not after it was seen to be no more."""
+    ended = node.ended_at if node is not None else None
+    began = node.created_at or known_since if node is not None else known_since
+    return ended if ended is not None and began <= ended <= seen_at else None
 
 
 def retried(intent: Intent, moment: Moment) -> IntentUpdate:
@@ -190,9 +225,13 @@ def intent_log(case: Case, intent: Intent | None, kind: str, **body: object) -> 
 def gone(case: Case, state: ApplianceState, cause: Cause, reason: str) -> Change:
     """The current node is no more: its incarnation ends, the appliance goes on without it."""
     member = case.member
-    at, missed = case.missed_at(), case.timers.get(TimerKind.ABSENT)
+    said_at = ended_at(case.node, member.since, case.seen_at)
+    at, missed = case.seen_at if said_at else case.missed_at(), case.timers.get(TimerKind.ABSENT)
+    ends, found = {"state": IncarnationState.ENDED, "until": said_at or at, "cause": cause}, Found()
+    if case.node is not None and not member.node_id:
+        found = first_found(whose(member, case.node.id), case.node, case.seen_at, member.since)
     evidence: dict[str, object] = {"source": "absence", **case.evidence()}
-    if missed is not None and missed < at:
+    if missed is not None and missed < at and not said_at:
         # It was missed, then the cloud was not watched: what lies between is nobody's knowledge.
         evidence["missed_at"] = missed.isoformat()
     values: dict[str, object] = {"state": state, "since": case.now, "node_id": ""}
@@ -208,13 +247,13 @@ def gone(case: Case, state: ApplianceState, cause: Cause, reason: str) -> Change
         expect=expect(member),
         member=values,
         history=history(case, state, cause, reason),
-        incarnations=(
-            IncarnationUpdate(
-                member.incarnation, {"state": IncarnationState.ENDED, "until": at, "cause": cause}
+        incarnations=(IncarnationUpdate(member.incarnation, {**found.values, **ends}),),
+        intents=close_intent(case.intent, IntentState.FAILED, case.now, reason),
+        usage=(
+            *found.usage, *whose(member, case.node.id if case.node is not None else "").gone(
+                case.node, said_at, at, evidence
             ),
         ),
-        intents=close_intent(case.intent, IntentState.FAILED, case.now, reason),
-        usage=whose(member).ended(at, evidence),
         timers=clear(case, TimerKind.ABSENT, TimerKind.FAULT, TimerKind.STEADY),
         findings=(FindingEnd(FindingKind.FAULT, case.subject), *incidents),
         log=(

@@ -12,7 +12,6 @@ from cloudmon.model.changes import Change, FindingEnd, IncarnationUpdate
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node
-from cloudmon.model.usage import Dimension, Mark
 from cloudmon.reconcile import case as cases
 from cloudmon.reconcile import tries
 from cloudmon.reconcile.case import Whose
@@ -144,12 +143,20 @@ def _ended(ending: Ending) -> Change:
     if intent is not None:
         findings = (tries.ended(intent),)
         log = (*log, _log(ending, "intent.done", intent.id, verb=intent.verb.value))
+    node, found = ending.node, cases.Found()
+    said_at = cases.ended_at(node, row.since or row.opened_at, ending.seen_at)
+    if node is not None and not row.node_id:
+        found = cases.first_found(_whose(row, node.id), node, ending.seen_at, row.opened_at)
+    ends = {"state": IncarnationState.ENDED, "until": said_at or ending.seen_at}
     return Change(
         tenant=row.tenant,
         appliance=ApplianceId(row.set_uid, row.ordinal),
-        incarnations=(IncarnationUpdate(row.number, {"state": IncarnationState.ENDED, "until": ending.seen_at}),),
+        incarnations=(IncarnationUpdate(row.number, {**found.values, **ends}),),
         intents=cases.close_intent(intent, IntentState.DONE, now),
-        usage=_whose(row, row.node_id).ended(ending.seen_at, evidence),
+        usage=(
+            *found.usage,
+            *_whose(row, node.id if node is not None else row.node_id).gone(node, said_at, ending.seen_at, evidence),
+        ),
         findings=findings,
         log=log,
     )
@@ -158,14 +165,12 @@ def _ended(ending: Ending) -> Change:
 def _learn(ending: Ending) -> Change:
     row, node = ending.row, ending.node
     assert node is not None  # noqa: S101  # the caller looked
-    at, source = cases.began_at(node, ending.seen_at, row.opened_at)
+    found = cases.first_found(_whose(row, node.id), node, ending.seen_at, row.opened_at)
     return Change(
         tenant=row.tenant,
         appliance=ApplianceId(row.set_uid, row.ordinal),
-        incarnations=(IncarnationUpdate(row.number, {"node_id": node.id, "since": at}),),
-        usage=(
-            _whose(row, node.id).event(Dimension.NODE_RUNNING, Mark.BEGAN, at, {"source": source, "word": node.word}),
-        ),
+        incarnations=(IncarnationUpdate(row.number, found.values),),
+        usage=found.usage,
         log=(_log(ending, "incarnation.found", str(row.number), node=node.id, cloud=row.cloud),),
     )
 

@@ -237,11 +237,12 @@ def ended(
         token = Token.parse(str(finding.evidence.get("token", "")))
         appliance = token.appliance if token is not None else ApplianceId("", 0)
         incarnation = token.incarnation if token is not None else 0
-        intent = intents.get(finding.subject)
+        intent, node = intents.get(finding.subject), view.nodes.get(node_id)
+        said_at = cases.ended_at(node, finding.opened_at, view.observed_at)
         yield Change(
             tenant=finding.tenant,
-            usage=Whose(finding.tenant, *appliance, incarnation, cloud, node_id).ended(
-                view.observed_at, {"source": "absence"}
+            usage=Whose(finding.tenant, *appliance, incarnation, cloud, node_id).gone(
+                node, said_at, view.observed_at, {"source": "absence"}
             ),
             intents=cases.close_intent(intent, IntentState.DONE, moment.now),
             findings=(

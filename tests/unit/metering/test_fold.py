@@ -24,25 +24,19 @@ def at(seconds: float) -> dt.datetime:
 
 
 def event(
-    mark: Mark, seconds: float, dimension: Dimension = RUN, *, node: str = "n-1", number: int = 1, voids: str = ""
+    mark: Mark, seconds: float, dimension: Dimension = RUN, *, node: str = "n-1", number: int = 1, **evidence: float
 ) -> UsageEvent:
-    key = f"{node}/{number}/{dimension}/{mark}/{seconds}/{voids}"
-    evidence = {"voids": voids} if voids else {}
-    return UsageEvent(
-        key, "default", "setuid", 3, number, "east", node, dimension, mark, at(seconds), Decimal(0), evidence
-    )
+    key = f"{node}/{number}/{dimension}/{mark}/{seconds}/{evidence}"
+    told = {name: at(instant).isoformat() for name, instant in evidence.items()}
+    return UsageEvent(key, "default", "setuid", 3, number, "east", node, dimension, mark, at(seconds), Decimal(0), told)
 
 
 def began(seconds: float, dimension: Dimension = RUN) -> UsageEvent:
     return event(Mark.BEGAN, seconds, dimension)
 
 
-def ended(seconds: float, dimension: Dimension = RUN) -> UsageEvent:
-    return event(Mark.ENDED, seconds, dimension)
-
-
-def void(of: UsageEvent) -> UsageEvent:
-    return event(Mark.VOID, 99, voids=of.key)
+def ended(seconds: float, dimension: Dimension = RUN, **evidence: float) -> UsageEvent:
+    return event(Mark.ENDED, seconds, dimension, **evidence)
 
 
 def span(since: float, until: float) -> Span:
@@ -66,7 +60,6 @@ def shown(intervals: Sequence[Interval]) -> list[str]:
     ]
 
 
-ONCE = began(10)
 TABLE = {
     "began and ended": ([began(10), ended(20)], ["run 10-20"]),
     "began only goes on until now": ([began(10)], ["run 10-100+"]),
@@ -88,10 +81,6 @@ TABLE = {
         [began(10), ended(20), began(20), ended(30)],
         ["run 10-30"],
     ),
-    "a voided beginning never was": ([ONCE, void(ONCE), began(15), ended(20)], ["run 15-20"]),
-    "a voided end goes on": ([ONCE, ended(20), void(ended(20))], ["run 10-100+"]),
-    "a void of nothing says nothing": ([began(10), void(ended(20))], ["run 10-100+"]),
-    "a voided event that comes again stays void": ([ONCE, void(ONCE), ONCE], []),
     "what lies after now is not counted yet": ([began(10), ended(150)], ["run 10-100+"]),
     "what begins after now is not counted yet": ([began(150)], []),
     "adjacent within one second": ([began(10.2), began(20.7, STOP), ended(30.9, STOP)], ["run 10-20", "stop 20-30"]),
@@ -124,6 +113,46 @@ SPANS = {
 def test_seconds_without_a_span_are_estimated(spans: list[Span], expected: list[str]) -> None:
     """Exactly the seconds that no span covers stand in intervals of their own."""
     assert expected == shown(folded([began(10), ended(40)], spans))
+
+
+VOUCHED = {
+    "nobody watched before the end": ([began(10), ended(40, began_at=10)], [span(0, 20)], ["run 10-40"]),
+    "nobody ever watched": ([began(10), ended(40, began_at=10)], [], ["run 10-40"]),
+    "an earlier gap stays one": (
+        [began(10), ended(40, began_at=10)], [span(0, 15), span(20, 30)], ["run 10-15", "run 15-20~", "run 20-40"],
+    ),
+    "it began again while nobody watched": (
+        [began(10), ended(40, began_at=25)], [span(0, 20)], ["run 10-20", "run 20-25~", "run 25-40"],
+    ),
+    "it began again after its end": (
+        [began(10), ended(40, began_at=45)], [span(0, 20)], ["run 10-20", "run 20-40~"],
+    ),
+    "it began before anybody knew": ([began(10), ended(40, began_at=2)], [span(0, 20)], ["run 10-40"]),
+    "watched to the end": ([began(10), ended(40, began_at=10)], [span(0, 50)], ["run 10-40"]),
+    "the end that was seen says nothing after the cloud's": (
+        [began(10), ended(40, began_at=10), ended(60)], [span(0, 20), span(60, 90)], ["run 10-40"],
+    ),
+    "what began after the cloud's end ends when it was seen": (
+        [began(50), ended(40, began_at=10), ended(60)], [span(0, 20), span(60, 90)], ["run 50-60~"],
+    ),
+    "it stood": (
+        [began(10), began(15, STOP), ended(40, began_at=10), ended(40, STOP, began_at=10)], [span(0, 20)],
+        ["run 10-15", "stop 15-40"],
+    ),
+    "what was missed is estimated all the same": (
+        [began(10), ended(40, began_at=10, missed_at=30)], [span(0, 20)], ["run 10-30", "run 30-40~"],
+    ),
+    "within one second": ([began(10.2), ended(40.9, began_at=10.2)], [span(0, 20)], ["run 10-40"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("events", "spans", "expected"), VOUCHED.values(), ids=VOUCHED)
+def test_what_nobody_watched_is_known_where_the_cloud_says_when_it_began_and_ended(
+    events: list[UsageEvent], spans: list[Span], expected: list[str]
+) -> None:
+    """Evidence that comes after a gap corrects what the gap alone would leave estimated."""
+    assert expected == shown(folded(events, spans))
+    assert expected == shown(folded(events[::-1], spans))
 
 
 def test_an_open_interval_is_open_in_its_last_part_only() -> None:
@@ -201,43 +230,47 @@ instants = st.integers(0, 60).map(lambda quarter: quarter / 4)
 statements = st.builds(
     event, st.sampled_from([Mark.BEGAN, Mark.ENDED]), instants, st.sampled_from([RUN, STOP]), node=st.just("n-1")
 )
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> list[UsageEvent]:
-    found = draw(st.lists(statements, max_size=12))
-    taken_back = draw(st.lists(st.sampled_from(found), max_size=3)) if found else []
-    return [*found, *map(void, taken_back)]
-
-
+vouched = st.builds(event, st.just(Mark.ENDED), instants, st.sampled_from([RUN, STOP]), began_at=instants)
+streams = st.lists(statements | vouched, max_size=12)
 spans_drawn = st.lists(st.tuples(instants, instants).map(lambda pair: span(min(pair), max(pair))), max_size=5)
 
 
 def counted(events: Sequence[UsageEvent], spans: Sequence[Span], now: dt.datetime) -> dict[int, tuple[Dimension, bool]]:
-    """The law itself, second by second: a second belongs to what held at its end, and was watched if that was."""
-    gone = {found.evidence["voids"] for found in events if found.mark is Mark.VOID}
-    said = {
-        (found.at, found.dimension, found.mark)
-        for found in events
-        if found.mark is not Mark.VOID and found.key not in gone
-    }
+    """The law itself, second by second: a second belongs to what held at its end, and was watched if that was, or is
+    known backwards from an end that the cloud told of, to what was watched or to the beginning that it told of."""
+    said = {(found.at, found.dimension, found.mark) for found in events}
+    told: dict[dt.datetime, str] = {}
+    for found in events:
+        if "began_at" in found.evidence:
+            told[found.at] = min(str(found.evidence["began_at"]), told.get(found.at, "9"))
     seconds: dict[int, tuple[Dimension, bool]] = {}
     holds: Dimension | None = None
+    since = 0
     for second in range(20):
         for instant in sorted({when for when, _, _ in said if at(second) <= when < at(second + 1) and when <= now}):
             began_now = {d for d in (RUN, STOP) if (instant, d, Mark.BEGAN) in said}
             ended_now = {d for d in (RUN, STOP) if (instant, d, Mark.ENDED) in said}
+            before = holds
             if began_now - ended_now:
                 holds = RUN if RUN in began_now - ended_now else STOP
             elif holds in ended_now - began_now:
                 holds = None
+            if holds is before:
+                continue
+            known = second - 1
+            while before and instant in told and known >= since and seconds[known][1]:
+                if at(known + 1) <= dt.datetime.fromisoformat(told[instant]):
+                    break
+                seconds[known] = (before, False)
+                known -= 1
+            since = second
         watched = any(s.since < at(second + 1) <= s.until for s in spans)
         if holds is not None and at(second + 1) <= now:
             seconds[second] = (holds, not watched)
     return seconds
 
 
-@given(events=streams(), spans=spans_drawn, data=st.data())
+@given(events=streams, spans=spans_drawn, data=st.data())
 def test_any_order_and_any_repetition_come_to_the_same(
     events: list[UsageEvent], spans: list[Span], data: st.DataObject
 ) -> None:
@@ -246,7 +279,7 @@ def test_any_order_and_any_repetition_come_to_the_same(
     assert folded(events, spans) == folded(again, data.draw(st.permutations(spans)))
 
 
-@given(events=streams(), spans=spans_drawn, now=instants.map(lambda found: at(found + 2)))
+@given(events=streams, spans=spans_drawn, now=instants.map(lambda found: at(found + 2)))
 def test_each_second_is_counted_once_and_estimated_exactly_where_no_span_covers_it(
     events: list[UsageEvent], spans: list[Span], now: dt.datetime
 ) -> None:
@@ -260,7 +293,7 @@ def test_each_second_is_counted_once_and_estimated_exactly_where_no_span_covers_
     assert counted(events, spans, now) == dict(found)
 
 
-@given(events=streams(), spans=spans_drawn)
+@given(events=streams, spans=spans_drawn)
 def test_intervals_are_disjoint_and_in_order(events: list[UsageEvent], spans: list[Span]) -> None:
     """Each begins where the one before it ended, or later; only the last one can go on."""
     found = folded(events, spans)
@@ -269,7 +302,7 @@ def test_intervals_are_disjoint_and_in_order(events: list[UsageEvent], spans: li
     assert [i for i in found if i.open] == [i for i in found[-1:] if i.open]
 
 
-@given(events=streams(), spans=spans_drawn, cut=st.integers(0, 100).map(at))
+@given(events=streams, spans=spans_drawn, cut=st.integers(0, 100).map(at))
 def test_clipping_at_an_instant_loses_and_doubles_nothing(
     events: list[UsageEvent], spans: list[Span], cut: dt.datetime
 ) -> None:
