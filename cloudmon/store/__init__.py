@@ -3,7 +3,7 @@
 The only room that imports sqlmodel. Others call :func:`open_store` and the verbs of what it returns.
 """
 
-from cloudmon.store.actionlog import LoggedEntry
+from cloudmon.store.actionlog import LoggedEntry, Missing
 from cloudmon.store.locks import Lock
 from cloudmon.store.monitors import MonitorRow
 from cloudmon.store.owned import Ownership
@@ -11,4 +11,15 @@ from cloudmon.store.requests import SetMove
 from cloudmon.store.store import Store, open_store
 from cloudmon.store.verification import Break, BreakKind
 
-__all__ = ["Break", "BreakKind", "Lock", "LoggedEntry", "MonitorRow", "Ownership", "SetMove", "Store", "open_store"]
+__all__ = [
+    "Break",
+    "BreakKind",
+    "Lock",
+    "LoggedEntry",
+    "Missing",
+    "MonitorRow",
+    "Ownership",
+    "SetMove",
+    "Store",
+    "open_store",
+]

@@ -10,9 +10,11 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from cloudmon.model.tenants import Scope
+from cloudmon.store.anchors import Anchors
+from cloudmon.store.chain import NO_HEAD, Head
 from cloudmon.store.database import Database
 from cloudmon.store.scoping import covered
-from cloudmon.store.tables import action_log
+from cloudmon.store.tables import action_log, log_heads
 from cloudmon.store.verification import Break, Verifier
 
 
@@ -29,12 +31,23 @@ class LoggedEntry(NamedTuple):
     mac: str
 
 
+class Missing(NamedTuple):
+    """A chain whose last entries are not in the store."""
+
+    chain: str
+    stored: int
+    """Entries that are there."""
+    anchored: int
+    """Entries that were."""
+
+
 class ActionLog:
     """What happened, in chains that show tampering."""
 
-    def __init__(self, database: Database, verifier: Verifier) -> None:
+    def __init__(self, database: Database, verifier: Verifier, anchors: Anchors | None) -> None:
         self._database = database
         self._verifier = verifier
+        self._anchors = anchors
 
     def entries(
         self,
@@ -65,6 +78,31 @@ class ActionLog:
         explains belong to the service.
         """
         return self._verifier.verify(scope)
+
+    def missing(self) -> list[Missing]:
+        """Chains that were longer when they were last anchored than they are in the store: it was put back from an
+        older copy, or cut. By chain; empty where nothing is missing, or no anchors are kept.
+
+        Raises OSError when the anchors cannot be read.
+        """
+        if self._anchors is None:
+            return []
+        anchored = {anchor.chain: anchor.head.seq for anchor in self._anchors.read().anchors}  # the last of each
+        heads = self._heads()
+        found = [Missing(chain, heads.get(chain, NO_HEAD).seq, seq) for chain, seq in sorted(anchored.items())]
+        return [one for one in found if one.stored < one.anchored]
+
+    def go_on(self) -> None:
+        """Anchor every chain as it stands, and those that are not there as none: what is missing has been said, and is
+        not said again. The older anchors stay, and :meth:`verify` goes on naming what they show."""
+        if self._anchors is not None:
+            self._anchors.write({**{one.chain: NO_HEAD for one in self.missing()}, **self._heads()})
+
+    def _heads(self) -> dict[str, Head]:
+        statement = sa.select(log_heads.c.chain, log_heads.c.seq, log_heads.c.mac)
+        return self._database.read(
+            lambda connection: {chain: Head(seq, mac) for chain, seq, mac in connection.execute(statement)}
+        )
 
 
 def _entry(  # noqa: PLR0913  # one row

@@ -59,7 +59,7 @@ class Anchors:
         faultpoints.reached("anchor.before-write")
         with self._turn:
             for chain, head in heads.items():
-                if head.seq > self._waiting.get(chain, chains.NO_HEAD).seq:
+                if chain not in self._waiting or head.seq > self._waiting[chain].seq:
                     self._waiting[chain] = head
             try:
                 self._append(self._waiting)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from cloudmon.model.actions import LogEntry
+from cloudmon.model.changes import Change
 from cloudmon.model.tenants import EVERYONE, Scope
+from cloudmon.store import ledger
 from cloudmon.store.chain import ESTATE_CHAIN
 from cloudmon.store.database import Database
 from cloudmon.store.owned import Owned, Ownership, Writing
@@ -41,8 +43,11 @@ class Monitors:
         self._owned = owned
         self._new_uid = new_uid
 
-    def begin(self, *, host: str, pid: int, now: dt.datetime) -> Ownership:
-        """Own the estate from now on: a new epoch, which fences every earlier one. Logged as ``monitor.started``."""
+    def begin(self, *, host: str, pid: int, now: dt.datetime, changes: Sequence[Change] = ()) -> Ownership:
+        """Own the estate from now on: a new epoch, which fences every earlier one. Logged as ``monitor.started``.
+
+        ``changes`` are written with it: what was found before anything else is written.
+        """
 
         def work(writing: Writing) -> Ownership:
             owner = Ownership(self._new_uid(), writing.epoch)
@@ -50,6 +55,7 @@ class Monitors:
             writing.connection.execute(sa.insert(monitors), [row._asdict()])
             body = {"host": host, "pid": pid, "epoch": owner.epoch}
             writing.log("", LogEntry(ESTATE_CHAIN, now, "monitor.started", owner.monitor_id, body))
+            ledger.apply(writing, changes, now=now)
             return owner
 
         return self._owned.take_over(work)

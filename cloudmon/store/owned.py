@@ -18,7 +18,7 @@ from cloudmon.store.anchors import Anchors
 from cloudmon.store.chain import Head, SignedRow
 from cloudmon.store.columns import canonical, shown, storable
 from cloudmon.store.database import Database
-from cloudmon.store.tables import action_log, estates, log_heads
+from cloudmon.store.tables import action_log, estates, log_heads, monitors
 
 T = TypeVar("T")
 
@@ -29,7 +29,8 @@ _HEADS_OF = sa.select(log_heads.c.chain, log_heads.c.seq, log_heads.c.mac).where
 )
 _HEAD_OF = sa.select(log_heads.c.seq, log_heads.c.mac).where(log_heads.c.chain == sa.bindparam("wanted_chain"))
 _APPEND = sa.insert(action_log)
-_ESTATE = sa.select(estates.c.epoch, estates.c.key_check, estates.c.id).with_for_update()
+_OWNER = sa.select(monitors.c.id).where(monitors.c.epoch == estates.c.epoch).scalar_subquery()
+_ESTATE = sa.select(estates.c.epoch, estates.c.key_check, estates.c.id, _OWNER).with_for_update(of=estates)
 
 
 Insert = Callable[[sa.Table], Any]
@@ -44,7 +45,8 @@ def _put_heads(insert: Insert) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """Who owns the estate: passed with every write, and fenced out by a newer epoch."""
+    """Who owns the estate: passed with every write, and fenced out by a newer epoch. The monitor's own id tells it from
+    another one of the same epoch: in a store that is put back from a copy an epoch comes twice."""
 
     monitor_id: str
     epoch: int
@@ -117,9 +119,11 @@ class Owned:
         Raises Fenced, before anything else is looked at, when a newer monitor owns the estate.
         """
 
-        def fenced(writing: Writing, epoch: int) -> T:
+        def fenced(writing: Writing, epoch: int, monitor_id: str | None) -> T:
             if epoch != owner.epoch:
                 raise Fenced(f"a newer monitor owns the estate (epoch {epoch}, ours is {owner.epoch}); nothing written")
+            if monitor_id != owner.monitor_id:
+                raise Fenced(f"another monitor owns the estate in our epoch {epoch}; nothing written")
             return work(writing)
 
         return self._write(fenced)
@@ -127,21 +131,21 @@ class Owned:
     def take_over(self, work: Callable[[Writing], T]) -> T:
         """Run ``work`` as the beginning of a new epoch."""
 
-        def begun(writing: Writing, epoch: int) -> T:
+        def begun(writing: Writing, epoch: int, _: str | None) -> T:
             writing.epoch = epoch + 1
             writing.connection.execute(sa.update(estates).values(epoch=epoch + 1))
             return work(writing)
 
         return self._write(begun)
 
-    def _write(self, work: Callable[[Writing, int], T]) -> T:
+    def _write(self, work: Callable[[Writing, int, str | None], T]) -> T:
         heads: dict[str, Head] = {}
 
         def once(connection: Connection) -> T:
             # The row's lock makes the owner's transactions follow each other on PostgreSQL, as SQLite's do anyway.
-            epoch, check, estate = connection.execute(_ESTATE).one()
+            epoch, check, estate, monitor_id = connection.execute(_ESTATE).one()
             writing = Writing(connection, epoch, self.database.is_sqlite)
-            result = work(writing, epoch)
+            result = work(writing, epoch, monitor_id)
             if writing._entries and check != chains.key_check(self._key, estate):
                 raise StoreError(f"{WRONG_KEY}; nothing written")
             writing.sign(self._key)

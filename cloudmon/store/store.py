@@ -55,7 +55,7 @@ class Store:
         self.incarnations = Incarnations(database)
         self.ledger = Ledger(owned)
         self.intents = Intents(database)
-        self.log = ActionLog(database, Verifier(database, log_key, anchors))
+        self.log = ActionLog(database, Verifier(database, log_key, anchors), anchors)
         self.usage = Usage(database, owned)
         self.spans = Spans(database, owned)
         self.requests = Requests(database, owned)

@@ -89,7 +89,7 @@ def _incidents_are_not_said(patch: pytest.MonkeyPatch) -> None:
 
 def _no_fence(patch: pytest.MonkeyPatch) -> None:
     """An older monitor's writes are taken."""
-    patch.setattr(owning.Owned, "write", lambda self, _owner, work: self._write(lambda writing, _epoch: work(writing)))
+    patch.setattr(owning.Owned, "write", lambda self, _owner, work: self._write(lambda writing, *_: work(writing)))
 
 
 def _leases_do_not_end(patch: pytest.MonkeyPatch) -> None:
