@@ -19,9 +19,10 @@ from cloudmon.model.sets import ApplianceSet
 from cloudmon.monitor import estate as estates
 from cloudmon.monitor import reporting
 from cloudmon.monitor.insides import Insides
+from cloudmon.monitor.markets import rankings
 from cloudmon.monitor.observe import Observer
 from cloudmon.monitor.reports import PlanReport
-from cloudmon.monitor.tick import LOOK_BACK_S, Policy, rankings
+from cloudmon.monitor.tick import LOOK_BACK_S, Policy
 from cloudmon.provider import Provider
 from cloudmon.reconcile import breakers, foresight, planner
 from cloudmon.reconcile.picture import CloudView, Estate, Moment

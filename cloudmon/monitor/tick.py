@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
 
-from cloudmon import faultpoints, placement
+from cloudmon import faultpoints
 from cloudmon.clock import Clock
 from cloudmon.engine.workers import Workers
 from cloudmon.errors import StoreUnavailable
 from cloudmon.model import identity, policies
 from cloudmon.model.actions import GUEST_VERBS, Intent, Outcome, Verb
-from cloudmon.model.appliances import ApplianceState, Power
 from cloudmon.model.changes import Change
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node
 from cloudmon.model.observations import Observation
-from cloudmon.model.offers import Choice, Price
+from cloudmon.model.offers import Price
 from cloudmon.model.sets import ApplianceSet, Healing, SetSpec
 from cloudmon.model.tenants import EVERYONE
-from cloudmon.monitor import act, adopt, asks, reporting
+from cloudmon.monitor import act, adopt, asks, markets, reporting
 from cloudmon.monitor import estate as estates
 from cloudmon.monitor import wanted as wanting
 from cloudmon.monitor.act import Actor, Call
@@ -33,7 +32,7 @@ from cloudmon.monitor.line import Line, Silent
 from cloudmon.monitor.observe import CloudFacts, Observer
 from cloudmon.monitor.reports import TickReport
 from cloudmon.provider import Provider
-from cloudmon.reconcile import breakers, launch, outcomes, planner
+from cloudmon.reconcile import breakers, outcomes, planner
 from cloudmon.reconcile.limits import Limits
 from cloudmon.reconcile.picture import CloudView, Estate, Moment
 from cloudmon.reconcile.plan import Plan, Step
@@ -293,7 +292,7 @@ class Monitor:
         strays = planner.strays_of(estate, views, index)
         if strays:
             estate = replace(estate, known=estates.known_tokens(self.store, strays))
-        return planner.plan(estate, views, rankings(estate, views, moment.now), strays, asked, index, moment)
+        return planner.plan(estate, views, markets.rankings(estate, views, moment.now), strays, asked, index, moment)
 
     # --- write and act ----------------------------------------------------------------------------------------------
 
@@ -434,39 +433,6 @@ class Monitor:
         if seen:
             self.journal.clear()
             _log.info("replayed what was seen while the store was away")
-
-
-def rankings(estate: Estate, views: Mapping[str, CloudView], now: dt.datetime) -> dict[str, Sequence[Choice]]:
-    """Placement for every set that has members to launch."""
-    needy = {
-        m.set_uid
-        for m in estate.members
-        if m.state is ApplianceState.REQUESTED and m.wanted is Power.RUNNING and m.set_uid in estate.sets
-    }
-    found: dict[str, Sequence[Choice]] = {}
-    for uid in needy:
-        aset = estate.sets[uid]
-        since = now - dt.timedelta(seconds=aset.spec.healing.backoff_max_s)
-        barred = launch.excluded(estate.recent, uid, since)
-        barred |= {f"{cloud}/": f"is not seen: {view.reason}" for cloud, view in views.items() if not view.healthy}
-        clouds = aset.spec.clouds or tuple(views)
-        found[uid] = placement.rank(
-            aset.spec.template.needs,
-            clouds=[cloud for cloud in clouds if cloud in views],
-            images=aset.spec.template.images,
-            offers=estate.offers,
-            excluded=dict(_spread(barred, estate)),
-            now=now,
-        )
-    return found
-
-
-def _spread(barred: Mapping[str, str], estate: Estate) -> Iterator[tuple[str, str]]:
-    """What bars a whole cloud bars each of its offers."""
-    for offer in estate.offers:
-        why = barred.get(offer.key) or barred.get(f"{offer.cloud}/")
-        if why:
-            yield offer.key, why
 
 
 def _observation(view: CloudView) -> Observation:

@@ -144,7 +144,9 @@ def _ended(ending: Ending) -> Change:
         findings = (tries.ended(intent),)
         log = (*log, _log(ending, "intent.done", intent.id, verb=intent.verb.value))
     node, found = ending.node, cases.Found()
-    said_at = cases.ended_at(node, row.since or row.opened_at, ending.seen_at)
+    # It was there when its end was ordered last: a cloud whose clock is behind says otherwise.
+    known_since = max(row.since or row.opened_at, row.last_call_at or row.opened_at)
+    said_at = cases.ended_at(node, known_since, ending.seen_at)
     if node is not None and not row.node_id:
         found = cases.first_found(_whose(row, node.id), node, ending.seen_at, row.opened_at)
     ends = {"state": IncarnationState.ENDED, "until": said_at or ending.seen_at}

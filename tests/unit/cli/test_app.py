@@ -21,7 +21,9 @@ SUBCOMMANDS = {
     "policy": ("list", "show", "test"),
 }
 SILENT = {"init", "schema", "run", "upgrade"}
-READS = [name for name in COMMANDS if name not in {*SILENT, "sets", "placement", "audit", "policy"}]
+READS = [
+    name for name in COMMANDS if name not in {*SILENT, "sets", "placement", "audit", "policy", "agent", "template"}
+]
 
 
 def invoke(*arguments: str) -> tuple[int, str, str]:

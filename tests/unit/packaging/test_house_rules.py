@@ -101,7 +101,9 @@ def test_the_scan_sees_every_way_to_ask_for_the_time(source: str) -> None:
 def test_only_the_clock_asks_the_machine_for_the_time_or_sleeps() -> None:
     # The agent runs elsewhere and has a clock of its own.
     clocks = {ROOT / "cloudmon/clock.py", ROOT / "cloudmon/agent/clock.py"}
-    assert offences([path for path in SOURCES if path not in clocks], TIME) == []
+    # A provider of real processes waits for real processes, whatever the clock says that it is handed.
+    local = ROOT / "providers/cloudmon_providers/local"
+    assert offences([path for path in SOURCES if path not in clocks and path.parent != local], TIME) == []
 
 
 def test_only_settings_read_the_environment() -> None:

@@ -362,7 +362,7 @@ def test_a_signal_goes_to_the_process_that_was_seen_or_to_nobody(bystander: int)
     seen = processes.read(bystander)
     assert seen is not None
     assert not processes.send(seen._replace(start=seen.start + 1), signal.SIGKILL)
-    assert machines.state(bystander) == "S"
+    until(lambda: machines.state(bystander) == "S", "it goes on")
     assert processes.send(seen, signal.SIGSTOP)
     until(lambda: machines.state(bystander) == "T", "it stops")
     assert not processes.send(seen._replace(pid=2**22 + 1), signal.SIGKILL)

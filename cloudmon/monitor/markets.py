@@ -1,0 +1,45 @@
+"""What may be launched where, for every set that needs it now."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+
+from cloudmon import placement
+from cloudmon.model.appliances import ApplianceState, Power
+from cloudmon.model.offers import Choice
+from cloudmon.reconcile import launch
+from cloudmon.reconcile.picture import CloudView, Estate
+
+
+def rankings(estate: Estate, views: Mapping[str, CloudView], now: dt.datetime) -> dict[str, Sequence[Choice]]:
+    """Placement for every set that has members to launch."""
+    needy = {
+        m.set_uid
+        for m in estate.members
+        if m.state is ApplianceState.REQUESTED and m.wanted is Power.RUNNING and m.set_uid in estate.sets
+    }
+    found: dict[str, Sequence[Choice]] = {}
+    for uid in needy:
+        aset = estate.sets[uid]
+        since = now - dt.timedelta(seconds=aset.spec.healing.backoff_max_s)
+        barred = launch.excluded(estate.recent, uid, since)
+        barred |= {f"{cloud}/": f"is not seen: {view.reason}" for cloud, view in views.items() if not view.healthy}
+        clouds = aset.spec.clouds or tuple(views)
+        found[uid] = placement.rank(
+            aset.spec.template.needs,
+            clouds=[cloud for cloud in clouds if cloud in views],
+            images=aset.spec.template.images,
+            offers=estate.offers,
+            excluded=dict(_spread(barred, estate)),
+            now=now,
+        )
+    return found
+
+
+def _spread(barred: Mapping[str, str], estate: Estate) -> Iterator[tuple[str, str]]:
+    """What bars a whole cloud bars each of its offers."""
+    for offer in estate.offers:
+        why = barred.get(offer.key) or barred.get(f"{offer.cloud}/")
+        if why:
+            yield offer.key, why
