@@ -194,7 +194,8 @@ def ended_at(node: Node | None, known_since: dt.datetime, seen_at: dt.datetime) 
     """When a node that is no more ended, by its cloud's own word, where that can be true: not before it began, as far
     as that is known, and not after it was seen to be no more."""
     ended = node.ended_at if node is not None else None
-    began = node.created_at or known_since if node is not None else known_since
+    created = node.created_at if node is not None else None
+    began = known_since if created is None else max(created, known_since)
     return ended if ended is not None and began <= ended <= seen_at else None
 
 
