@@ -66,7 +66,7 @@ def state(number: int) -> str:
 def below(directory: Path) -> set[int]:
     """Every process whose environment or command line names something in a directory: of all its nodes."""
     found = set()
-    word = os.fsencode(str(directory))
+    word = os.fsencode(f"{directory}{os.sep}")
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) != os.getpid():
             try:
