@@ -103,12 +103,15 @@ def confirm(  # noqa: PLR0913  # one option each
 ) -> None:
     """Let pass for an hour what a breaker holds back.
 
-    A set lets pass its own budgets, a cloud the doubt about its listing, a budget's name that budget. What a settings
-    file suddenly drops is confirmed by `cloudmon apply` instead.
+    A set lets pass its own budgets, a cloud the doubt about its listing, a budget's name that budget; `store`, after
+    it was put back from a copy, that it may end things again. What a settings file suddenly drops is confirmed by
+    `cloudmon apply` instead.
     """
     from cloudmon.cli import asking, opening
     from cloudmon.model.identity import DEFAULT_TENANT
     from cloudmon.model.requests import RequestState, RequestVerb
+    from cloudmon.model.tenants import EVERYONE
+    from cloudmon.reconcile.putback import STORE
     from cloudmon.settings import load
 
     settings = load(opening.settings_path(config))
@@ -118,6 +121,9 @@ def confirm(  # noqa: PLR0913  # one option each
             _known_budget(target, settings.clouds, {aset.tenant for aset in store.sets.all(opening.scope_of(tenant))})
             said = f"{target}: holds nothing back for an hour"
             return asking.Wish(RequestVerb.CONFIRM, target, DEFAULT_TENANT, reason, said=said)
+        if target == STORE and any(found.subject == STORE for found in store.findings.open(EVERYONE)):
+            said = "what the store says is taken for what is: nothing is held back on its account any more"
+            return asking.Wish(RequestVerb.CONFIRM, STORE, DEFAULT_TENANT, reason, said=said)
         cloud = target.removeprefix("cloud:")
         if cloud in settings.clouds:
             said = f"what cloud {cloud} lists is believed for an hour"

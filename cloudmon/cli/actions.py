@@ -96,6 +96,7 @@ def incidents(config: Config = None, tenant: Tenant = None, form: Output = Forma
     """Show what could not be brought to its end and stays open until somebody or something ends it."""
     from cloudmon.cli import opening
     from cloudmon.model.findings import FindingKind
+    from cloudmon.reconcile.putback import STORE
 
     with opening.opened(config, tenant) as at:
         names = opening.Names(at.store, at.scope)
@@ -109,7 +110,7 @@ def incidents(config: Config = None, tenant: Tenant = None, form: Output = Forma
                 "evidence": finding.evidence,
             }
             for finding in at.store.findings.open(at.scope)
-            if finding.kind is FindingKind.INCIDENT
+            if finding.kind is FindingKind.INCIDENT or finding.subject == STORE
         ]
         told = {row["subject"] for row in rows}
         rows += [

@@ -16,6 +16,7 @@ from cloudmon.clock import Clock
 from cloudmon.model.actions import Intent, IntentState
 from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.identity import Token
 from cloudmon.model.sets import ApplianceSet, ControlKind
 from cloudmon.model.tenants import EVERYONE, Scope
 from cloudmon.settings import Settings
@@ -111,8 +112,12 @@ class Reasons:
         self._now = now
         self._intents: dict[tuple[str, int], Intent] = {i.appliance: i for i in store.intents.open(scope)}
         self._findings: dict[str, list[Finding]] = {}
+        self._orphans: dict[tuple[str, int], Finding] = {}
         for finding in store.findings.open(scope):
             self._findings.setdefault(finding.subject, []).append(finding)
+            token = Token.parse(str(finding.evidence.get("token", "")))
+            if finding.kind is FindingKind.ORPHAN and token is not None:
+                self._orphans[token.appliance] = finding
 
     def of(self, member: Member) -> str:
         """In one line; empty for one that waits for nothing."""
@@ -131,6 +136,9 @@ class Reasons:
                       if aset.control(kind, member.ordinal, self._now)]  # fmt: skip
         if member.retry_at is not None and member.retry_at > self._now:
             found.append(f"tries again at {moment(member.retry_at)}")
+        orphan = self._orphans.get(member.id)
+        if orphan is not None and member.state is ApplianceState.REQUESTED:
+            found.append(f"{orphan.message}: adopt it, or end it")
         if member.state is ApplianceState.REQUESTED and member.wanted is Power.RUNNING and not found:
             start = aset.spec.lease.start if aset is not None else None
             later = start is not None and start > self._now

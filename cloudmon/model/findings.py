@@ -21,7 +21,7 @@ class FindingKind(enum.StrEnum):
     UNREACHABLE = "unreachable"
     """A cloud that does not answer."""
     SUSPICIOUS = "suspicious"
-    """A listing or a file that suddenly shows much less."""
+    """A listing or a file that suddenly shows much less, or a store that is older than it was."""
     INCIDENT = "incident"
     """An intent that could not be brought to its end."""
     LEASE = "lease"
@@ -38,8 +38,9 @@ class Finding:
 
     kind: FindingKind
     subject: str
-    """``<set_uid>/<ordinal>``, ``cloud:<name>``, ``node:<cloud>:<id>``, ``intent:<id>``, ``file:<author>``; of what a
-    rule found, ``<set_uid>/<ordinal>:<policy>/<rule>``, and ``/<item>`` where the rule has items."""
+    """``<set_uid>/<ordinal>``, ``cloud:<name>``, ``node:<cloud>:<id>``, ``intent:<id>``, ``file:<author>``,
+    ``store``; of what a rule found, ``<set_uid>/<ordinal>:<policy>/<rule>``, and ``/<item>`` where the rule has
+    items."""
     tenant: str
     severity: str
     """``info``, ``warning`` or ``critical``."""

@@ -49,7 +49,8 @@ def answer(store: Store, asked: Sequence[Request], views: Mapping[str, CloudView
                 moment.now,
             )
         elif view.healthy:
-            found = _adopt(store, request, view, node_id, moment)
+            others = [node for seen in views.values() for node in seen.nodes.values() if node.estate == store.estate]
+            found = _adopt(store, request, view, node_id, others, moment)
             desk.move(request, found, moment.now)
             changed = True
     return changed
@@ -67,7 +68,9 @@ class _Taken:
         return self.by_id.get(node.id) or self.by_token.get(node.token or "", "")
 
 
-def _adopt(store: Store, request: Request, view: CloudView, node_id: str, moment: Moment) -> Answer:
+def _adopt(  # one thing each, named by the caller
+    store: Store, request: Request, view: CloudView, node_id: str, others: Sequence[Node], moment: Moment
+) -> Answer:
     name = request.arguments.get("set", "")
     aset = store.sets.named(Scope.of(request.tenant), name)
     if aset is None or aset.retired_at is not None or aset.retiring_since is not None:
@@ -82,19 +85,26 @@ def _adopt(store: Store, request: Request, view: CloudView, node_id: str, moment
         return again
     if not nodes:
         return asking.refused(f"cloud {view.cloud} shows no such node; its own console lists what there is")
-    refusal = next((why for why in (_refusal(store, node, view, taken) for node in nodes) if why), "")
+    refusal = next((why for why in (_refusal(store, node, taken) for node in nodes) if why), "")
     if refusal:
         return asking.refused(refusal)
-    room = adoption.room(
-        aset, store.members.of_set(EVERYONE, aset.uid), len(nodes), int(ordinal) if ordinal else None, request.author
-    )
+    rows = store.members.of_set(EVERYONE, aset.uid)
+    room = adoption.room(aset, rows, nodes, int(ordinal) if ordinal else None, request.author)
     if room.refusal:
         return asking.refused(room.refusal)
+    pairs = [
+        (member, Token(store.estate, *member.id, adoption.number(member, node, others)), node)
+        for member, node in zip(room.members, nodes, strict=True)
+    ]
+    # It would go on saying that it is another appliance.
+    wrong = next((node for _, token, node in pairs if node.token not in (None, str(token))), None)
+    if wrong is not None and "tag_node" not in view.verbs:
+        return asking.refused(f"node {wrong.id} carries tags of this estate that cloud {view.cloud} cannot change")
     generation = aset.generation if room.generation is None else room.generation.follows + 1
     changes = [
         replace(found, **_no_stray_any_more(store, node, view, found))
-        for member, node in zip(room.members, nodes, strict=True)
-        for found in (_change(store.estate, generation, member, node, view, request, moment),)
+        for member, token, node in pairs
+        for found in (_change(member, token, generation, node, view, request, moment),)
     ]
     names = ", ".join(f"{name}/{member.ordinal}" for member in room.members)
     return Answer(
@@ -153,14 +163,11 @@ def _nodes(request: Request, view: CloudView, node_id: str, taken: _Taken) -> Se
     ]
 
 
-def _refusal(store: Store, node: Node, view: CloudView, taken: _Taken) -> str:
+def _refusal(store: Store, node: Node, taken: _Taken) -> str:
     if node.estate is not None and node.estate != store.estate:
         return f"node {node.id} belongs to estate {node.estate}; release it there first"
     if taken.owner(node):
         return f"node {node.id} is {taken.owner(node)} already"
-    # It would go on saying that it is another appliance.
-    if node.token and "tag_node" not in view.verbs:
-        return f"node {node.id} carries tags of this estate that cloud {view.cloud} cannot change"
     return ""
 
 
@@ -180,17 +187,19 @@ def _no_stray_any_more(store: Store, node: Node, view: CloudView, change: Change
         view.cloud,
         node.id,
     )
+    ends = whose.ended(view.observed_at, {"source": "adoption"})
+    if any(Whose(*event[1:7]) == whose for event in change.usage):
+        ends = ()  # it becomes what it said it was: its usage goes on
     return {
-        "usage": (*whose.ended(view.observed_at, {"source": "adoption"}), *change.usage),
+        "usage": (*ends, *change.usage),
         "findings": tuple(FindingEnd(finding.kind, subject) for finding in opened),
     }
 
 
 def _change(  # noqa: PLR0913  # one thing each, named by the caller
-    estate: str, generation: int, member: Member, node: Node, view: CloudView, request: Request, moment: Moment
+    member: Member, named: Token, generation: int, node: Node, view: CloudView, request: Request, moment: Moment
 ) -> Change:
-    number = member.incarnation + 1
-    token = str(Token(estate, member.set_uid, member.ordinal, number))
+    number, token = named.incarnation, str(named)
     intent = _intent(member._replace(incarnation=number, token=token), node, view, request, moment, generation)
     row = Incarnation(
         member.set_uid, member.ordinal, number, member.tenant, IncarnationState.LIVE, token, view.cloud, node.location,
@@ -233,7 +242,7 @@ def _intent(  # one thing each, named by the caller
 ) -> Intent:
     """To write the tags of the member's incarnation on the node."""
     evidence: dict[str, object] = {"word": node.word, "generation": generation}
-    if node.token:
+    if node.token not in (None, member.token):
         evidence[adoption.CARRIED] = node.token
     return Intent(
         id=moment.new_id(),

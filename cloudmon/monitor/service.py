@@ -34,6 +34,7 @@ from cloudmon.monitor.pace import Allowance, Pace, Paced
 from cloudmon.monitor.reports import PlanReport, TickReport
 from cloudmon.monitor.tick import Monitor, Policy, View
 from cloudmon.provider import Provider
+from cloudmon.reconcile import putback
 from cloudmon.reconcile.limits import ClassLimits, Limits
 from cloudmon.settings import (
     BreakerSettings,
@@ -44,7 +45,7 @@ from cloudmon.settings import (
     log_key,
     secrets_of,
 )
-from cloudmon.store import Lock, Ownership, Store, open_store
+from cloudmon.store import Lock, Missing, Ownership, Store, open_store
 
 _log = structlog.get_logger(__name__)
 
@@ -229,7 +230,14 @@ class Service:
         now = self.clock.now()
         self._lock = self._exit.enter_context(self.store.lock(now))
         before = self.store.monitors.current()
-        owner = self.store.monitors.begin(host=socket.gethostname(), pid=os.getpid(), now=now)
+        missing = self._missing()
+        noticed = [putback.noticed(sum(one.anchored - one.stored for one in missing), len(missing), now)]
+        owner = self.store.monitors.begin(
+            host=socket.gethostname(), pid=os.getpid(), now=now, changes=noticed if missing else ()
+        )
+        if missing:
+            _log.error("the store is older than its anchors: nothing is ended before `cloudmon confirm store`")
+            self.store.log.go_on()
         meter = self_usage.Meter(self.store, owner, self.clock, calls=self._calls)
         meter.close_predecessor(before, now)
         self._monitor = Monitor(
@@ -246,6 +254,13 @@ class Service:
         self.meter = meter
         meter.begin(now)
         return self._monitor
+
+    def _missing(self) -> list[Missing]:
+        try:
+            return self.store.log.missing()
+        except OSError as error:
+            _log.error("the anchors of the action log cannot be read", error=str(error))
+            return []
 
     def attach(self, line: Line) -> None:
         """Agents are served from now on; this is the line to them."""

@@ -7,7 +7,7 @@ be written it is given back: it goes on as what it was.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from cloudmon.model.actions import OPEN_INTENTS, Intent, IntentState, LogEntry, Outcome, Verb
@@ -43,33 +43,58 @@ class Room:
     """Why there is no room; empty when there is."""
 
 
-def room(aset: ApplianceSet, members: Sequence[Member], count: int, ordinal: int | None, author: str) -> Room:
-    """Members without a node for ``count`` nodes; the set grows where there are not enough.
+def room(  # one thing each, named by the caller
+    aset: ApplianceSet, members: Sequence[Member], nodes: Sequence[Node], ordinal: int | None, author: str
+) -> Room:
+    """Members without a node for ``nodes``, in their order; the set grows where there are not enough.
+
+    A node that says it is one of them becomes that one again, where that one is free.
 
     Arguments:
         aset: an active set.
         members: all of its rows.
-        count: how many nodes there are.
+        nodes: what is to be adopted.
         ordinal: the one appliance that is to take the node; None leaves the choice.
         author: who has the set grow.
     """
     name, size = aset.name, aset.spec.count
-    free = [m for m in members if m.state is ApplianceState.REQUESTED and m.ordinal <= size]
-    if ordinal is not None:
-        free = [m for m in free if m.ordinal == ordinal]
-        if len(free) < count:
-            return Room(refusal=f"{name} has no free appliance with that ordinal; leave the ordinal out")
-    if len(free) >= count:
-        return Room(free[:count])
     rows = {m.ordinal: m for m in members}
-    while len(free) < count:
+    free = {m.ordinal: m for m in members if m.state is ApplianceState.REQUESTED and m.ordinal <= size}
+    if ordinal is not None:
+        free = {ordinal: free[ordinal]} if ordinal in free else {}
+        if len(free) < len(nodes):
+            return Room(refusal=f"{name} has no free appliance with that ordinal; leave the ordinal out")
+    while len(free) < len(nodes):
         size += 1
         row = rows.get(size)
         if row is not None and row.state not in (ApplianceState.RETIRED, ApplianceState.REQUESTED):
             return Room(refusal=f"{name} would grow by {name}/{size}, which is still {row.state}; ask again after that")
-        free.append(_as_wanted(aset, size, row))
+        free[size] = _as_wanted(aset, size, row)
+    taken: dict[str, Member] = {}
+    for node in nodes:
+        own = _token(node)
+        if own is not None and own.set_uid == aset.uid and own.ordinal in free:
+            taken[node.id] = free.pop(own.ordinal)
+    left = iter(free.values())
+    found = [taken[node.id] if node.id in taken else next(left) for node in nodes]
+    if size == aset.spec.count:
+        return Room(found)
     spec = replace(aset.spec, count=size)
-    return Room(free, NextGeneration(aset.uid, aset.generation, spec, author, "grows by adoption"))
+    return Room(found, NextGeneration(aset.uid, aset.generation, spec, author, "grows by adoption"))
+
+
+def number(member: Member, node: Node, others: Iterable[Node]) -> int:
+    """Of the incarnation that ``node`` becomes: its own, where it says that it is a later one of this very appliance
+    than is known; else the next one whose token no other node carries."""
+    own = _token(node)
+    if own is not None and own.appliance == member.id and own.incarnation > member.incarnation:
+        return own.incarnation
+    tokens = [token for token in map(_token, others) if token is not None and token.appliance == member.id]
+    return 1 + max([member.incarnation, *(token.incarnation for token in tokens)])
+
+
+def _token(node: Node) -> Token | None:
+    return Token.parse(node.token) if node.token else None
 
 
 def _as_wanted(aset: ApplianceSet, ordinal: int, row: Member | None) -> Member:
@@ -190,7 +215,7 @@ def settle(case: Case, node: Node) -> Change | None:
 
 def _goes_on(case: Case, node: Node) -> tuple[UsageEvent, ...]:
     """The usage of what it was, from here on: the sweep will say that it began when the node did, which is known."""
-    token = Token.parse(node.token or "")
+    token = _token(node)
     if token is None:
         return ()
     tenant = node.tags.get(TAG_TENANT, DEFAULT_TENANT)

@@ -13,6 +13,7 @@ from cloudmon.model.actions import ActionClass, Intent, Origin, Verb
 from cloudmon.model.changes import Budget, Change, FindingEnd
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.reconcile import limits as limit
+from cloudmon.reconcile import putback
 from cloudmon.reconcile.picture import Moment
 from cloudmon.reconcile.plan import Held, Step
 
@@ -23,7 +24,11 @@ def longest_window_s(limits: limit.Limits) -> int:
 
 
 def judge(
-    steps: Iterable[Step], recent: Sequence[Intent], moment: Moment, doubted: Mapping[str, str]
+    steps: Iterable[Step],
+    recent: Sequence[Intent],
+    moment: Moment,
+    doubted: Mapping[str, str],
+    put_back: Finding | None = None,
 ) -> tuple[list[Step], list[Held]]:
     """Split steps into those that pass and those that are held.
 
@@ -32,12 +37,13 @@ def judge(
         recent: intents created within the longest window, whatever became of them.
         moment: now, the limits, and what people confirmed.
         doubted: clouds whose listing is doubted, and why.
+        put_back: what was noticed of a store that is older than it was.
     """
     spent = _Spent(recent, moment)
     passed: list[Step] = []
     held: list[Held] = []
     for step in steps:
-        reason = "" if step.again else _held(step, spent, moment, doubted)
+        reason = "" if step.again else putback.holds(step.intent, put_back) or _held(step, spent, moment, doubted)
         if reason:
             held.append(Held(step, reason))
         else:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from cloudmon.model.actions import Intent, IntentState, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, Incarnation, IncarnationState
 from cloudmon.model.changes import Change, IncarnationUpdate
-from cloudmon.model.identity import Token
+from cloudmon.model.identity import ApplianceId, Token
 from cloudmon.model.offers import Choice, Offer
 from cloudmon.reconcile import case as cases
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.plan import Step, Waiting
+from cloudmon.reconcile.sweep import Stray
 
 CLOUD_WIDE = ("QuotaExceeded", "CredentialsRejected", "NotFound", "Unsupported")
 """Definite failures that every other offer of the same cloud would meet too."""
@@ -36,6 +37,8 @@ class Market:
     """Launches that failed lately, among others."""
     reopening: dict[str, dt.datetime | None] = field(default_factory=dict)
     """What was found out about sets that have to wait, by set uid."""
+    lost: Mapping[ApplianceId, Stray] = field(default_factory=dict)
+    """Nodes that appliances had at a time which the store does not know of any more."""
     room: int = 1_000
     """Launches that this tick may still decide; the next tick decides about the rest anew."""
 
@@ -51,6 +54,15 @@ class Market:
             self.room -= 1
             return offer
         return None
+
+
+def offers_under_way(rows: Iterable[Incarnation]) -> dict[str, Offer]:
+    """The offers of launches under way, as their rows remember them: the same token comes with the same parameters."""
+    return {
+        row.offer["key"]: Offer(row.cloud, row.size, row.location, 0, 0, 0, spot=row.offer.get("spot") == "yes")
+        for row in rows
+        if row.state is IncarnationState.OPENING and "key" in row.offer
+    }
 
 
 def excluded(recent: Iterable[Intent], set_uid: str, since: dt.datetime) -> dict[str, str]:
@@ -88,6 +100,11 @@ def reopens_at(market: Market, set_uid: str, hold_s: float, now: dt.datetime) ->
 def launch(case: Case, market: Market) -> Step | Waiting:
     """The next incarnation, on the best offer that is left."""
     member, aset, moment = case.member, case.aset, case.moment
+    lost = market.lost.get(member.id)
+    if lost is not None:
+        back = f"cloudmon adopt {lost.cloud} {lost.node.id} --set {aset.name} --ordinal {member.ordinal}"
+        reason = f"has node {lost.node.id} on {lost.cloud}, of which the store does not know: `{back}` takes it back"
+        return Waiting(case.subject, f"{reason}, `cloudmon orphans end` ends it", None)
     if market.room <= 0:
         return Waiting(case.subject, "waits for the launches before it", case.now)
     offer = market.take(member.set_uid)

@@ -13,16 +13,29 @@ from cloudmon.model.changes import Change, FindingEnd, Timer, TimerClear, TimerK
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import DEFAULT_TENANT, ApplianceId
 from cloudmon.model.nodes import Node, NodeState
-from cloudmon.model.offers import Choice, Offer
+from cloudmon.model.offers import Choice
 from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.sets import ApplianceSet
-from cloudmon.reconcile import breakers, commands, decide, endings, leases, remedies, requests, settle, sweep, tries
+from cloudmon.reconcile import (
+    breakers,
+    commands,
+    decide,
+    endings,
+    launch,
+    leases,
+    putback,
+    remedies,
+    requests,
+    settle,
+    sweep,
+    tries,
+)
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
 from cloudmon.reconcile.endings import Ending
 from cloudmon.reconcile.launch import Market
 from cloudmon.reconcile.picture import CONDITION_OF, CloudView, Condition, Estate, Inside, Moment, by_appliance
-from cloudmon.reconcile.plan import Plan, Step, Waiting
+from cloudmon.reconcile.plan import Held, Plan, Step, Waiting
 from cloudmon.reconcile.sweep import Stray
 
 
@@ -126,15 +139,19 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
     found = Plan(rankings={uid: tuple(choices) for uid, choices in rankings.items()})
     found.notes.extend(_note(view) for view in views.values() if view.suspicious or not view.healthy)
     _find_turns(estate, index, asked)
-    known = {offer.key: offer for offer in estate.offers} | _offers_of(estate)
-    market = Market(estate.estate, rankings, known, recent=estate.recent)
+    known = {offer.key: offer for offer in estate.offers} | launch.offers_under_way(estate.incarnations)
+    named = {stray.subject: stray for stray in (sweep.classify(node, cloud, estate) for cloud, node in strays)}
+    lost = putback.lost(named.values(), estate.members) if named else {}
+    market = Market(estate.estate, rankings, known, recent=estate.recent, lost=lost)
     turn = _Round(estate, views, index, moment, found, [])
     _members(turn, market)
     known_members = {member.id: member for member in estate.members} if estate.commands else {}
     found.changes.extend(commands.review(estate.commands, known_members, moment.now))
     _endings(turn)
-    named = {stray.subject: stray for stray in (sweep.classify(node, cloud, estate) for cloud, node in strays)}
     _strays(turn, named)
+    noticed = putback.finding(index.findings, moment)
+    if noticed is not None:
+        found.notes.append(noticed.message)
     unfinished = {row.set_uid for row in estate.incarnations}
     for aset in estate.sets.values():
         update = leases.review(
@@ -143,11 +160,10 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
             open_incarnations=aset.uid in unfinished,
             now=moment.now,
         )
-        if update is not None:
+        if update is not None and putback.decides(update, noticed):
             found.set_updates.append(update)
-    doubted = {view.cloud: view.suspicious for view in views.values() if view.suspicious}
-    found.steps, held = breakers.judge(turn.decided, estate.recent, moment, doubted)
-    found.held.extend(held)
+    found.changes.extend(putback.confirmed(index.findings, moment))
+    held = _judge(turn)
     found.changes.extend(breakers.findings(held, index.findings, moment))
     return found
 
@@ -172,10 +188,17 @@ def urgent(estate: Estate, views: Mapping[str, CloudView], index: Index, moment:
         # Whatever is due for its node comes first, and is the tick's.
         if decide.decide(case, nothing, None, open_incarnations=member.id in index.opening) is None:
             turn.file(_treated(case, estate.inside, index))
-    doubted = {view.cloud: view.suspicious for view in views.values() if view.suspicious}
-    found.steps, held = breakers.judge(turn.decided, estate.recent, moment, doubted)
-    found.held.extend(held)
+    _judge(turn)
     return found
+
+
+def _judge(turn: _Round) -> list[Held]:
+    """Let pass what the breakers let pass; what they hold."""
+    doubted = {view.cloud: view.suspicious for view in turn.views.values() if view.suspicious}
+    noticed = putback.finding(turn.index.findings, turn.moment)
+    turn.found.steps, held = breakers.judge(turn.decided, turn.estate.recent, turn.moment, doubted, noticed)
+    turn.found.held.extend(held)
+    return held
 
 
 def facts(estate: Estate, views: Mapping[str, CloudView], moment: Moment) -> list[Change]:
@@ -226,15 +249,6 @@ def index_of(estate: Estate) -> Index:
     for finding in estate.findings:
         index.findings[(finding.kind, finding.subject)] = finding
     return index
-
-
-def _offers_of(estate: Estate) -> dict[str, Offer]:
-    """The offers of launches under way, as their rows remember them: the same token comes with the same parameters."""
-    return {
-        row.offer["key"]: Offer(row.cloud, row.size, row.location, 0, 0, 0, spot=row.offer.get("spot") == "yes")
-        for row in estate.incarnations
-        if row.state is IncarnationState.OPENING and "key" in row.offer
-    }
 
 
 def _note(view: CloudView) -> str:

@@ -95,6 +95,10 @@ def classify(node: Node, cloud: str, estate: Estate) -> Stray:
         message = f"node {node.id} on {cloud} carries our estate's tags, but no row of the store explains it"
         return Stray(node, cloud, FindingKind.ORPHAN, message, appliance, number, tenant, commanded=False)
     name = f"{row.set_uid}/{row.ordinal}#{row.number}"
+    if row.cloud != cloud:
+        # Its launch was asked of another cloud: it is of a time that the store does not know of any more.
+        message = f"node {node.id} on {cloud} carries the token of {name}, which was launched on {row.cloud}"
+        return Stray(node, cloud, FindingKind.ORPHAN, message, appliance, number, row.tenant, commanded=False)
     if row.state in (IncarnationState.ENDED, IncarnationState.FAILED):
         message = f"node {node.id} on {cloud} is a leftover of {name}, which has ended"
         commanded = row.cause is Cause.COMMANDED and row.node_id in ("", node.id)

@@ -326,6 +326,28 @@ def test_a_node_whose_tags_cannot_be_changed_keeps_the_identity_they_say(watch: 
     assert "carries tags of this estate that cloud east cannot change" in of.request(asked).outcome
 
 
+@pytest.mark.parametrize("state", [NodeState.RUNNING, NodeState.STOPPED], ids=["running", "stopped"])
+def test_a_node_that_is_what_it_says_needs_no_tags_and_is_counted_on(watch: Make, state: NodeState) -> None:
+    """Where the store forgot it: its incarnation and its usage go on, on a cloud that cannot tag as well."""
+    of = watch(count=1)
+    of.east._lacking = frozenset({"tag_node"})
+    (member,) = of.members()
+    own = str(Token(of.memory.estate, member.set_uid, 1, 7))
+    of.east.nodes = {"i-7": bare("i-7", state)._replace(token=own, estate=of.memory.estate, created_at=of.clock.now())}
+    of.tick(20)
+    assert of.members()[0].state is ApplianceState.REQUESTED
+    asked = of.ask(RequestVerb.ADOPT, "east:i-7", set="storefront")
+    adopted_at = of.clock.now()
+    of.tick(4)
+    assert of.request(asked).outcome == "adopted as storefront/1"
+    assert [(m.node_id, m.incarnation, m.token) for m in of.members()] == [("i-7", 7, own)]
+    found = intervals(of, "i-7")
+    assert {one.incarnation for one in found} == {7}
+    assert all(a.end == b.start for a, b in itertools.pairwise(found))
+    after = {one.dimension for one in found if one.start >= adopted_at}
+    assert after <= {Dimension.NODE_RUNNING if state is NodeState.RUNNING else Dimension.NODE_STOPPED}
+
+
 def test_adoption_writes_nothing_by_itself(watch: Make) -> None:
     """Without a request no node of no estate is touched, however often it is seen."""
     of = watch(bare())

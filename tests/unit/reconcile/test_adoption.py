@@ -45,7 +45,8 @@ def test_nodes_take_places_that_are_free_and_then_places_that_the_set_grows_by(
     count: int, states: list[ApplianceState], ordinal: int | None, wanted: list[tuple[int, int]], grown: int | None
 ) -> None:
     rows = [member(state, number) for number, state in enumerate(states, 1)]
-    found = adoption.room(aset(count), rows, len(wanted), ordinal, "ann")
+    nodes = [node(f"i-{number}", of="") for number in range(len(wanted))]
+    found = adoption.room(aset(count), rows, nodes, ordinal, "ann")
     assert [(m.ordinal, m.incarnation) for m in found.members] == wanted
     assert {(m.state, m.wanted) for m in found.members} == {(REQUESTED, Power.RUNNING)}
     assert (found.generation.spec.count if found.generation is not None else None) == grown
@@ -67,9 +68,38 @@ def test_where_there_is_no_room_nothing_grows(
     count: int, states: list[ApplianceState], ordinal: int | None, why: str
 ) -> None:
     rows = [member(state, number) for number, state in enumerate(states, 1)]
-    found = adoption.room(aset(count), rows, 1, ordinal, "ann")
+    found = adoption.room(aset(count), rows, [node("i-1", of="")], ordinal, "ann")
     assert (list(found.members), found.generation) == ([], None)
     assert found.refusal.startswith(why)
+
+
+def test_a_node_that_says_which_one_it_is_becomes_that_one_again_where_it_is_free() -> None:
+    rows = [member(REQUESTED, 1), member(RUNNING, 2), member(REQUESTED, 3)]
+    tokens = [token(4, 1), token(3, 2), token(2, 2), token(1, 2), token(1, 3), token(5, 1, uid="another")]
+    nodes = [node(f"i-{at}", of=carried) for at, carried in enumerate(tokens, 1)]
+    found = adoption.room(aset(3), rows, nodes, None, "ann")
+    assert [m.ordinal for m in found.members] == [4, 3, 5, 1, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("carries", "others", "number"),
+    [
+        ("", [], 2),
+        (token(1, 5), [], 5),
+        (token(1, 1), [], 2),
+        (token(2, 5), [], 2),
+        ("", [token(1, 2), token(1, 4), token(2, 9)], 5),
+        (token(1, 5), [token(1, 7)], 5),
+    ],
+    ids=["none of ours", "a later one of its own", "one that is over", "of another one", "others are there",
+         "its own among others"],
+)  # fmt: skip
+def test_an_adopted_node_is_an_incarnation_that_no_other_node_says_it_is(
+    carries: str, others: list[str], number: int
+) -> None:
+    """Two nodes of one token would be one too many, and one of them ended."""
+    nodes = [node(f"i-{at}", of=other) for at, other in enumerate(others, 2)]
+    assert adoption.number(member(REQUESTED), node("i-1", of=carries), nodes) == number
 
 
 # --- its end ----------------------------------------------------------------------------------------------------------
