@@ -35,8 +35,9 @@ def json_schema() -> dict[str, Any]:
     from cloudmon import plugins  # imports pydantic
     from cloudmon.errors import SettingsError
     from cloudmon.settings import Settings  # imports pydantic-settings
+    from cloudmon.settings.described import Described
 
-    found = Settings.model_json_schema()
+    found = Settings.model_json_schema(schema_generator=Described)
     found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     found["required"] = [key for key in found.get("required", []) if key != "author"]  # the file's name stands in
     names = sorted(plugins.providers())
@@ -64,7 +65,9 @@ def _case(provider: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def _hoisted(provider: str, model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
     """The schema of a provider's options; its definitions go among ``definitions``, under names of their own."""
-    options = model.model_json_schema(ref_template=f"#/$defs/{provider}.{{model}}")
+    from cloudmon.settings.described import Described
+
+    options = model.model_json_schema(ref_template=f"#/$defs/{provider}.{{model}}", schema_generator=Described)
     definitions |= {f"{provider}.{name}": about for name, about in options.pop("$defs", {}).items()}
     # ``x_file`` reads ``x`` from a file, for any x; so a key that must be given may be given that way too.
     options["patternProperties"] = {"_file$": {"type": "string"}}

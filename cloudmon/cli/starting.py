@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cloudmon import plugins
+from cloudmon.settings.described import Described
 
 WRITTEN = ("dummy", "local", "aws", "generic")
 """Providers whose part is written by hand; any other's is made from its options model."""
@@ -30,10 +31,11 @@ def _cloud(provider: str, model: type[BaseModel]) -> str:
     """Every option with its meaning: those that must be given to be filled in, the others commented out."""
     title = f"# --- clouds: {provider} "
     lines = [title.ljust(119, "-"), "", "[clouds.east]", f'provider = "{provider}"', "", "[clouds.east.options]"]
-    for name, about in model.model_json_schema().get("properties", {}).items():
+    schema = model.model_json_schema(schema_generator=Described)
+    for name, about in schema.get("properties", {}).items():
         meaning = " ".join(str(about.get("description", "")).split())
         lines += [f"# {meaning}"] if meaning else []
-        required = name in model.model_json_schema().get("required", [])
+        required = name in schema.get("required", [])
         lines.append(
             f'{name} = ""{" " * 8}# must be given' if required else f"# {name} = {_toml(about.get('default'))}"
         )

@@ -24,7 +24,7 @@ _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@:]*):([^/@]*)@")
 class Group(BaseModel):
     """What all groups share: values are replaced, never edited, and a key that nobody knows is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class StoreSettings(Group):

@@ -20,7 +20,7 @@ from cloudmon.settings.wanted import SetSettings, TemplateSettings
 class Settings(BaseSettings):
     """Everything that a monitor is told. Made by :func:`cloudmon.settings.load`, which also checks what names what."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
 
     author: Annotated[str, Field(min_length=1, max_length=80)]
     """Who these sets are wanted by; a file changes and retires only what it authored. Default: ``file:`` and the

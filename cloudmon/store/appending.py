@@ -18,7 +18,8 @@ from cloudmon.store import incarnations as incarnation_rows
 from cloudmon.store import intents as intent_rows
 from cloudmon.store import rules as rule_rows
 from cloudmon.store.columns import Instant
-from cloudmon.store.owned import Insert, Writing
+from cloudmon.store.owned import Writing
+from cloudmon.store.rows import Insert
 from cloudmon.store.tables import findings, history, incarnations, intents, timers, usage_events
 
 _TimerKey = tuple[str, int, str]

@@ -8,16 +8,17 @@ from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from cloudmon.errors import Fenced, StoreError
 from cloudmon.model.actions import LogEntry
 from cloudmon.store import chain as chains
+from cloudmon.store import rows
 from cloudmon.store.anchors import Anchors
 from cloudmon.store.chain import Head, SignedRow
 from cloudmon.store.columns import canonical, shown, storable
 from cloudmon.store.database import Database
+from cloudmon.store.rows import Insert
 from cloudmon.store.tables import action_log, estates, log_heads, monitors
 
 T = TypeVar("T")
@@ -31,9 +32,6 @@ _HEAD_OF = sa.select(log_heads.c.seq, log_heads.c.mac).where(log_heads.c.chain =
 _APPEND = sa.insert(action_log)
 _OWNER = sa.select(monitors.c.id).where(monitors.c.epoch == estates.c.epoch).scalar_subquery()
 _ESTATE = sa.select(estates.c.epoch, estates.c.key_check, estates.c.id, _OWNER).with_for_update(of=estates)
-
-
-Insert = Callable[[sa.Table], Any]
 
 
 @cache
@@ -59,7 +57,7 @@ class Writing:
         self.connection = connection
         self.epoch = epoch
         self.heads: dict[str, Head] = {}
-        self.insert: Insert = sqlite.insert if is_sqlite else postgresql.insert
+        self.insert = rows.insert_of(is_sqlite)
         """An INSERT that knows ON CONFLICT, in the database's own words."""
         self._entries: list[tuple[str, LogEntry]] = []
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from cloudmon.model.actions import LogEntry
@@ -15,7 +14,7 @@ from cloudmon.model.changes import Change
 from cloudmon.model.requests import Request, RequestState
 from cloudmon.model.sets import NextGeneration
 from cloudmon.model.tenants import Scope
-from cloudmon.store import ledger
+from cloudmon.store import ledger, rows
 from cloudmon.store import sets as set_rows
 from cloudmon.store.database import Database
 from cloudmon.store.owned import Owned, Ownership, Writing
@@ -56,7 +55,7 @@ class Requests:
 
     def add(self, request: Request) -> None:
         """Write a request; the same id again changes nothing."""
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        insert = rows.insert_of(self._database.is_sqlite)
         values = {name: getattr(request, name) for name in _FIELDS}
         statement: Any = insert(requests).values(**values, seq=_NEXT).on_conflict_do_nothing(index_elements=["id"])
 

@@ -13,7 +13,8 @@ from cloudmon.model.identity import ApplianceId
 from cloudmon.model.policies import RuleState
 from cloudmon.model.tenants import Scope
 from cloudmon.store.database import Database
-from cloudmon.store.owned import Insert, Writing
+from cloudmon.store.owned import Writing
+from cloudmon.store.rows import Insert
 from cloudmon.store.scoping import covered
 from cloudmon.store.tables import rule_states
 

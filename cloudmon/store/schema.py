@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from cloudmon.errors import StoreError, StoreOutdated, StoreTooNew
 from cloudmon.store import chain as chains
-from cloudmon.store import migrations
+from cloudmon.store import migrations, rows
 from cloudmon.store.database import Database
 from cloudmon.store.tables import METADATA, estates
 
@@ -73,5 +73,6 @@ def create(connection: Connection) -> None:
     strange = sa.inspect(connection).get_table_names()
     if strange:
         raise StoreError(f"the database holds something else than a cloudmon store (table {strange[0]!r})")
+    rows.conditions(METADATA, connection.dialect.name)
     METADATA.create_all(connection, checkfirst=False)
     migrations.stamp(connection)

@@ -22,7 +22,8 @@ from cloudmon.errors import StoreError
 from cloudmon.model.actions import GUEST_VERBS, OPEN_INTENTS, IntentState, LogEntry
 from cloudmon.model.guests import GuestState, Report, ReportKind
 from cloudmon.model.identity import ApplianceId
-from cloudmon.store.owned import Insert, Writing
+from cloudmon.store.owned import Writing
+from cloudmon.store.rows import Insert
 from cloudmon.store.tables import agents, intents, report_changes, report_snapshots
 
 BOOTS_KEPT = 8

@@ -18,7 +18,7 @@ _REGION = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]+")
 class Group(BaseModel):
     """What all groups share: values are replaced, never edited, and a key that nobody knows is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class CreateOptions(Group):

@@ -32,7 +32,7 @@ ERRORS = {
 class Group(BaseModel):
     """What all groups share: values are replaced, never edited, and a key that nobody knows is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Fields(Group):
