@@ -96,6 +96,16 @@ class FindingEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Telling:
+    """Tell somebody of the open finding of this kind and subject, because the ladder of its rule says so."""
+
+    kind: FindingKind
+    subject: str
+    to: str
+    """Name of a notifier; ``*`` for all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What is written together for one appliance (or, with ``appliance`` None, for what belongs to none)."""
 
@@ -115,6 +125,7 @@ class Change:
     findings: tuple[Finding | FindingEnd, ...] = ()
     log: tuple[LogEntry, ...] = ()
     rules: tuple[RuleState | RuleClear, ...] = ()
+    tells: tuple[Telling, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

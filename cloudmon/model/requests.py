@@ -35,6 +35,8 @@ class RequestVerb(enum.StrEnum):
     """A token by hand for one appliance's agent (argument ``id``); the token itself is in no store."""
     REVOKE = "revoke"
     """An appliance's agent is not listened to any more."""
+    NOTIFY = "notify"
+    """A test message to the notifier that is its target."""
 
 
 class RequestState(enum.StrEnum):

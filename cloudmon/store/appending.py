@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cloudmon.model.appliances import HistoryEntry
-from cloudmon.model.changes import Change, FindingEnd, RuleClear, Timer, TimerClear
+from cloudmon.model.changes import Change, FindingEnd, RuleClear, Telling, Timer, TimerClear
 from cloudmon.model.findings import Finding
 from cloudmon.model.policies import RuleState
 from cloudmon.model.usage import UsageEvent
@@ -18,6 +18,7 @@ from cloudmon.store import incarnations as incarnation_rows
 from cloudmon.store import intents as intent_rows
 from cloudmon.store import rules as rule_rows
 from cloudmon.store.columns import Instant
+from cloudmon.store.outbox import Outbox
 from cloudmon.store.owned import Writing
 from cloudmon.store.rows import Insert
 from cloudmon.store.tables import findings, history, incarnations, intents, timers, usage_events
@@ -38,7 +39,7 @@ class Appending:
         self._usage: list[UsageEvent] = []
         self._cleared: dict[_TimerKey, None] = {}
         self._timers: dict[_TimerKey, dict[str, Any]] = {}
-        self._findings: list[tuple[str, Finding | FindingEnd]] = []
+        self._findings: list[tuple[str, Finding | FindingEnd | Telling]] = []
         self._rules: dict[tuple[str, str, int, str], RuleState | RuleClear] = {}
 
     def add(self, change: Change) -> None:
@@ -55,7 +56,7 @@ class Appending:
         self._usage.extend(change.usage)
         for timer in change.timers:
             self._add_timer(change.tenant, timer)
-        self._findings.extend((change.tenant, finding) for finding in change.findings)
+        self._findings.extend((change.tenant, finding) for finding in (*change.findings, *change.tells))
         for rule in change.rules:
             self._rules[change.tenant, *rule.appliance, rule.rule] = rule  # the last word counts
         for entry in change.log:
@@ -117,14 +118,23 @@ class Appending:
 
     def _flush_findings(self) -> None:
         # An end and an opening of the same finding keep their order; runs of one kind go as one batch.
-        for ends, run in itertools.groupby(self._findings, key=lambda item: isinstance(item[1], FindingEnd)):
-            if ends:
-                self._end_findings([(tenant, one) for tenant, one in run if isinstance(one, FindingEnd)])
+        outbox = Outbox(self._writing, self._now)
+        for kind, found in itertools.groupby(self._findings, key=lambda item: type(item[1])):
+            run = list(found)
+            if kind is FindingEnd:
+                ended = [(tenant, one) for tenant, one in run if isinstance(one, FindingEnd)]
+                outbox.ending(ended)
+                self._end_findings(ended)
+            elif kind is Finding:
+                opened = [one for _, one in run if isinstance(one, Finding)]
+                outbox.opening(opened)
+                self._open_findings(opened)
             else:
-                self._open_findings([one for _, one in run if isinstance(one, Finding)])
+                outbox.calling([(tenant, one) for tenant, one in run if isinstance(one, Telling)])
 
     def _open_findings(self, opened: list[Finding]) -> None:
-        rows = [{name: getattr(one, name) for name in _FINDING} | {"b_changed_at": self._now} for one in opened]
+        added = {"b_changed_at": self._now, "told": []}
+        rows = [{name: getattr(one, name) for name in _FINDING} | added for one in opened]
         self._writing.connection.execute(_open_findings(self._writing.insert), rows)
 
     def _end_findings(self, ended: list[tuple[str, FindingEnd]]) -> None:

@@ -53,8 +53,12 @@ class Ownership:
 class Writing:
     """One such transaction while it runs."""
 
-    def __init__(self, connection: Connection, epoch: int, is_sqlite: bool) -> None:
+    def __init__(self, connection: Connection, epoch: int, is_sqlite: bool, *, telling: bool = False) -> None:
         self.connection = connection
+        self.telling = telling
+        """Whether somebody is to be told of findings that change."""
+        self.told = 0
+        """Messages that it wrote."""
         self.epoch = epoch
         self.heads: dict[str, Head] = {}
         self.insert = rows.insert_of(is_sqlite)
@@ -108,6 +112,10 @@ class Owned:
 
     def __init__(self, database: Database, key: bytes, anchors: Anchors | None) -> None:
         self.database = database
+        self.telling = False
+        """Whether messages are written about findings that change: where nobody is told, they would only pile up."""
+        self.stirred: Callable[[], None] = lambda: None
+        """Called after a commit that wrote messages."""
         self._key = key
         self._anchors = anchors
 
@@ -138,15 +146,18 @@ class Owned:
 
     def _write(self, work: Callable[[Writing, int, str | None], T]) -> T:
         heads: dict[str, Head] = {}
+        told = 0
 
         def once(connection: Connection) -> T:
+            nonlocal told
             # The row's lock makes the owner's transactions follow each other on PostgreSQL, as SQLite's do anyway.
             epoch, check, estate, monitor_id = connection.execute(_ESTATE).one()
-            writing = Writing(connection, epoch, self.database.is_sqlite)
+            writing = Writing(connection, epoch, self.database.is_sqlite, telling=self.telling)
             result = work(writing, epoch, monitor_id)
             if writing._entries and check != chains.key_check(self._key, estate):
                 raise StoreError(f"{WRONG_KEY}; nothing written")
             writing.sign(self._key)
+            told = writing.told
             heads.clear()
             heads.update(writing.heads)
             return result
@@ -154,4 +165,6 @@ class Owned:
         result = self.database.write(once)
         if heads and self._anchors is not None:
             self._anchors.write(heads)
+        if told:
+            self.stirred()
         return result

@@ -22,6 +22,7 @@ from cloudmon.store.intents import Intents
 from cloudmon.store.ledger import Ledger
 from cloudmon.store.locks import Lock
 from cloudmon.store.members import Members
+from cloudmon.store.messages import Messages
 from cloudmon.store.monitors import Monitors
 from cloudmon.store.offers import Offers, Placements
 from cloudmon.store.owned import Owned
@@ -68,6 +69,7 @@ class Store:
         self.agents = Agents(database, owned)
         self.reports = Reports(database, owned)
         self.rules = Rules(database)
+        self.messages = Messages(database, owned)
         self._database = database
 
     def lock(self, now: dt.datetime | None = None) -> AbstractContextManager[Lock]:

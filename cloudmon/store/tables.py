@@ -21,6 +21,7 @@ from cloudmon.model.sets import ControlKind
 from cloudmon.model.usage import Dimension, Mark
 from cloudmon.store.columns import amount, flag, instant, numbered, structure, text, whole, word
 from cloudmon.store.guest_tables import agents, enrolments, report_changes, report_snapshots, rule_states
+from cloudmon.store.message_tables import deliveries, messages
 from cloudmon.store.rows import Row, index, table
 
 
@@ -325,6 +326,7 @@ class FindingRow(Row, table=True):
     opened_at: dt.datetime = instant()
     ended_at: dt.datetime | None = instant(null=True)
     changed_at: dt.datetime | None = instant(null=True)
+    told: list[str] = structure()
 
 
 class OfferRow(Row, table=True):
@@ -412,6 +414,7 @@ __all__ = [
     "agents",
     "appliances",
     "controls",
+    "deliveries",
     "enrolments",
     "estates",
     "findings",
@@ -419,6 +422,7 @@ __all__ = [
     "incarnations",
     "intents",
     "log_heads",
+    "messages",
     "monitors",
     "observation_spans",
     "offer_fetches",

@@ -51,7 +51,9 @@ class LedgerLaws(StoreWords):
         assert self._store.monitors.current() is None
         assert self._store.monitors.all()[0].ended_at == later(5)
 
-    @pytest.mark.parametrize("verb", ["write", "put", "update", "extend", "end", "move", "lay", "release", "usage"])
+    @pytest.mark.parametrize(
+        "verb", ["write", "put", "update", "extend", "end", "move", "lay", "release", "usage", "route"]
+    )
     def test_a_monitor_whose_epoch_has_passed_changes_nothing(self, verb: str) -> None:
         aset = self.put()
         request = self.request()
@@ -70,12 +72,14 @@ class LedgerLaws(StoreWords):
             "move": lambda: store.requests.move(owner, request.id, request.state, type(request.state).DONE, now=START),
             "lay": lambda: store.controls.lay(owner, control, START),
             "release": lambda: store.controls.release(owner, aset.uid, None, None, START),
+            "route": lambda: store.messages.route(owner, [self.delivery("d")]),
             "usage": lambda: store.usage.add(owner, launch.usage or self.confirm(launch).usage, START),
         }
         with pytest.raises(Fenced):
             tries[verb]()
         assert self.everything() == before
         assert store.spans.latest() == {}
+        assert store.messages.deliveries(EVERYONE) == []
 
     # --- conditions -----------------------------------------------------------------------------------------------
 

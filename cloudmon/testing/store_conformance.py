@@ -21,6 +21,7 @@ from cloudmon.store import Store, open_store
 from cloudmon.testing.agent_laws import AgentLaws
 from cloudmon.testing.ledger_laws import LedgerLaws
 from cloudmon.testing.log_laws import LogLaws
+from cloudmon.testing.message_laws import MessageLaws
 from cloudmon.testing.report_laws import ReportLaws
 from cloudmon.testing.rule_laws import RuleLaws
 from cloudmon.testing.set_laws import SetLaws
@@ -31,7 +32,9 @@ from cloudmon.testing.usage_laws import UsageLaws
 LOG_KEY = b"a key of thirty-two bytes for us"
 
 
-class StoreConformance(LedgerLaws, SetLaws, UsageLaws, LogLaws, AgentLaws, ReportLaws, RuleLaws, TenancyLaws):
+class StoreConformance(
+    LedgerLaws, SetLaws, UsageLaws, LogLaws, AgentLaws, ReportLaws, RuleLaws, MessageLaws, TenancyLaws
+):
     """The suite; the laws are in the classes above."""
 
     survives_closing: ClassVar[bool] = True

@@ -27,6 +27,7 @@ from cloudmon.model.appliances import (
 from cloudmon.model.changes import Change, Expect, IncarnationUpdate, IntentUpdate
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import ApplianceId, Token, new_uid
+from cloudmon.model.messages import Delivery, DeliveryEvent
 from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.sets import ApplianceSet, SetSpec, Template
 from cloudmon.model.tenants import EVERYONE
@@ -203,6 +204,22 @@ class StoreWords:
             "opened_at": START,
         }
         return Finding(**{**values, **other})
+
+    def delivery(self, delivery_id: str, tenant: str = "default", **other: Any) -> Delivery:
+        """Something that a notifier is to be given."""
+        values: dict[str, Any] = {
+            "id": delivery_id,
+            "notifier": "ops",
+            "tenant": tenant,
+            "subject": "x/1",
+            "event": DeliveryEvent.OPENED,
+            "severity": "warning",
+            "title": "not well",
+            "body": {"message": "not well"},
+            "created_at": START,
+            "due_at": START,
+        }
+        return Delivery(**{**values, **other})
 
     def destructive(self, member: Member, *, origin: Origin = Origin.OBSERVATION, **other: Any) -> Change:
         """A change that opens a termination, and nothing else."""

@@ -80,6 +80,12 @@ class TenancyLaws(GuestWords):
         "rules.all": lambda store, scope, _, __: store.rules.all(scope),
         "intents.commands": lambda store, scope, aset, _: store.intents.commands(scope, ApplianceId(aset.uid, 1)),
         "findings.of_appliance": lambda store, scope, aset, _: store.findings.of_appliance(scope, aset.uid, 1),
+        "messages.waiting": lambda store, scope, _, __: store.messages.waiting(scope, 9),
+        "messages.pending": lambda store, scope, _, __: store.messages.pending(scope, "ops", 9),
+        "messages.unfinished": lambda store, scope, _, __: store.messages.unfinished(scope),
+        "messages.since": lambda store, scope, _, __: store.messages.since(scope, later(-99)),
+        "messages.delivery": lambda store, scope, aset, _: store.messages.delivery(scope, f"d-{aset.uid}"),
+        "messages.deliveries": lambda store, scope, _, __: store.messages.deliveries(scope),
         "placements.latest": lambda store, scope, aset, _: store.placements.latest(scope, aset.uid),
     }
     UNSCOPED: ClassVar[frozenset[str]] = frozenset(("log.verify", "monitors.all", "spans.of"))
@@ -147,7 +153,10 @@ class TenancyLaws(GuestWords):
         usage = self.confirm(launched).usage
         timer = Timer(aset.uid, 1, TimerKind.FAULT, START)
         more = Change(tenant, opens_intent=stuck, usage=usage, timers=(timer,), findings=(planted.finding,))
+        store.messages.keep(True)
         assert self.write(launched, more) == [True, True]
+        store.messages.keep(False)
+        store.messages.route(self._owner, [self.delivery(f"d-{aset.uid}", tenant=tenant)])
         store.requests.add(request)
         store.controls.lay(self._owner, Control(0, ControlKind.PAUSE, aset.uid, 1, "ann", "", START, None), START)
         choice = Choice(Offer("east", "small", "a", 1, 1024, 10), True, "only one")
