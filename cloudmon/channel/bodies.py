@@ -23,6 +23,7 @@ MOST_NAME = 4_096
 MOST_SECTIONS = 64
 MOST_RESULTS = 256
 MOST_HAVE = 1_024
+MOST_VERBS = 128
 MOST_OUTPUT = 16 * 1_024
 """Characters that are kept of a command's output, the last ones."""
 MOST_ERROR = 1_024
@@ -47,6 +48,8 @@ class EnrolBody(NamedTuple):
     instance: str
     version: str
     boot: str
+    can: tuple[str, ...] | None = None
+    """Verbs that it performs; None: all."""
 
 
 class ResultBody(NamedTuple):
@@ -89,17 +92,16 @@ class PollBody(NamedTuple):
 def enrol(body: bytes) -> EnrolBody:
     """Read it. Malformed when it is none."""
     fields = _Fields(_object(body))
+    can = None if fields.get("can") is None else tuple(sorted(set(_words(fields.list("can", MOST_VERBS), "can"))))
     return EnrolBody(
-        fields.text("instance", _INSTANCE), fields.text("version", _WORD), fields.text("boot", _WORD)
+        fields.text("instance", _INSTANCE), fields.text("version", _WORD), fields.text("boot", _WORD), can
     )  # fmt: skip
 
 
 def poll(body: bytes) -> PollBody:
     """Read it. Malformed when it is none."""
     fields = _Fields(_object(body))
-    have = fields.list("have", MOST_HAVE)
-    if not all(isinstance(one, str) and _WORD.fullmatch(one) for one in have):
-        raise Malformed("have is no list of ids")
+    have = _words(fields.list("have", MOST_HAVE), "have")
     wait_s = min(fields.number("wait_s", 0, 3_600), LONGEST_WAIT_S)
     return PollBody(wait_s, fields.text("config", _HASH, empty=True), frozenset(have))
 
@@ -231,6 +233,12 @@ def _items(items: Mapping[str, Any]) -> None:
     for name, item in items.items():
         if not isinstance(item, dict) or len(name) > MOST_NAME:
             raise Malformed("an item is no object, or its name is too long")
+
+
+def _words(found: list[Any], name: str) -> list[str]:
+    if not all(isinstance(one, str) and _WORD.fullmatch(one) for one in found):
+        raise Malformed(f"{name} is no list of words")
+    return found
 
 
 def _result(value: object) -> ResultBody:

@@ -59,6 +59,7 @@ class Enrolling:
             version=asked.body.version,
             enrolled_at=asked.now,
             serial=1,
+            abilities=asked.body.can,
         )
         if not self._store.agents.enrol(self._owner_of(), agent, enrolment=enrolment, now=asked.now):
             return Reason.TOKEN_USED

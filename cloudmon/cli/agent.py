@@ -33,6 +33,7 @@ AGENTS = (
     Column("incarnation", "INCARNATION", table=False),
     Column("seq", "REPORTS OF THIS BOOT", table=False),
     Column("instance", "INSTANCE", table=False),
+    Column("abilities", "CAN DO", table=False),
 )
 FACTS = (
     Column("section", "SECTION"),
@@ -188,4 +189,5 @@ def _row(agent: Agent, names: Names, now: dt.datetime) -> output.Row:
         "incarnation": agent.incarnation,
         "seq": agent.seq,
         "instance": agent.instance,
+        "abilities": "all" if agent.abilities is None else ", ".join(agent.abilities),
     }

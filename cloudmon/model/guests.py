@@ -47,6 +47,12 @@ class Agent:
     """When the newest report came in, by our clock."""
     offset_s: float = 0.0
     """Seconds by which the appliance's clock is ahead of ours, as of the newest report."""
+    abilities: tuple[str, ...] | None = None
+    """Verbs that it performs, as it said when it enrolled; None: every verb of agents."""
+
+    def performs(self, verb: str) -> bool:
+        """Whether a command with this verb can be given to it."""
+        return self.abilities is None or verb in self.abilities
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,12 @@ class Desk:
             last = self.store.sets.named(Scope.of(request.tenant), name)
             if last is not None:
                 return asking.ended(request, last, now)
-        return asking.answer(request, aset, members, now)
+        answer = asking.answer(request, aset, members, now)
+        if request.verb is RequestVerb.COMMAND and answer.state is RequestState.ACCEPTED and aset is not None:
+            agents = self.store.agents.of_set(Scope.of(request.tenant), aset.uid)
+            unable = asking.cannot(request, members, agents)
+            return asking.refused(unable) if unable else answer
+        return answer
 
     def _about_agent(self, request: Request, members: Sequence[Member], now: dt.datetime) -> Answer:
         """A token by hand, or the end of an agent. Both may be repeated without harm: they are written before the

@@ -184,7 +184,8 @@ class Insides:
             )
             looked[member.id] = (_print(member), diagnosis)
         changes = tuple(one.change for _, one in looked.values() if one.change is not None)
-        inside = Inside(self._symptoms_now(looked, remembered), _Heard(agents, estate, now))
+        some = {appliance: agent.abilities for appliance, agent in agents.items() if agent.abilities is not None}
+        inside = Inside(self._symptoms_now(looked, remembered), _Heard(agents, estate, now), some)
         return Found(changes, inside, self._next(looked), looked)
 
     def written(self, found: Found) -> None:

@@ -7,7 +7,7 @@ import enum
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cloudmon.model.actions import Intent
+from cloudmon.model.actions import GUEST_VERBS, Intent
 from cloudmon.model.appliances import Incarnation, Member
 from cloudmon.model.changes import Timer
 from cloudmon.model.findings import Finding
@@ -111,6 +111,14 @@ class Inside:
     """The rules that fire now, by appliance."""
     heard: Container[ApplianceId] = frozenset()
     """Appliances of which an agent of the present incarnation takes commands."""
+    abilities: Mapping[ApplianceId, Container[str]] = field(default_factory=dict)
+    """Verbs that those agents perform that do not perform them all."""
+
+    def takes(self, appliance: ApplianceId) -> Container[str]:
+        """Verbs of commands that the appliance's agent takes now; none where it is not heard."""
+        if appliance not in self.heard:
+            return ()
+        return self.abilities.get(appliance, GUEST_VERBS)
 
 
 @dataclass(frozen=True, slots=True)

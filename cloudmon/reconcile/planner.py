@@ -363,7 +363,7 @@ def _treated(case: Case, inside: Inside, index: Index) -> Decision:
     """What is due because of what was found inside, where nothing is due for the node."""
     appliance = case.member.id
     symptoms = inside.symptoms.get(appliance, ())
-    return remedies.treat(case, symptoms, index.commands.get(appliance, ()), heard=appliance in inside.heard)
+    return remedies.treat(case, symptoms, index.commands.get(appliance, ()), takes=inside.takes(appliance))
 
 
 def _node(member: Member, view: CloudView | None) -> Node | None:

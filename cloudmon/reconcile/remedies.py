@@ -7,7 +7,7 @@ while its node is there and well.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 from cloudmon.model.actions import GUEST_VERBS, ActionClass, Intent, Origin, Verb
@@ -29,14 +29,14 @@ POWER: Mapping[str, Power] = {"stop": Power.STOPPED, "suspend": Power.SUSPENDED}
 """Remedies that change what the appliance is wanted to be: done by the node's own ladder, and kept so."""
 
 
-def treat(case: Case, symptoms: Sequence[Symptom], under_way: Sequence[Intent], *, heard: bool) -> Decision:
+def treat(case: Case, symptoms: Sequence[Symptom], under_way: Sequence[Intent], *, takes: Container[str]) -> Decision:
     """What is due because of what was found in the appliance.
 
     Arguments:
         case: the appliance; ``decide`` found nothing due for it.
         symptoms: the rules that fire for it now.
         under_way: actions inside it that have not come to their end.
-        heard: whether an agent of its present incarnation takes commands.
+        takes: verbs of commands that the agent of its present incarnation takes now.
     """
     member, now = case.member, case.now
     if not symptoms or member.state is not ApplianceState.RUNNING or member.wanted is not Power.RUNNING:
@@ -55,7 +55,7 @@ def treat(case: Case, symptoms: Sequence[Symptom], under_way: Sequence[Intent], 
         return Waiting(case.subject, f"{under_way[0].verb} is on its way inside it", under_way[0].deadline)
     waiting: Decision = None
     for symptom in sorted(symptoms, key=lambda one: (SEVERITIES.index(one.rule.severity), one.key)):
-        found = _rung(case, symptom, heard=heard)
+        found = _rung(case, symptom, takes=takes)
         # A ladder that waits does not keep a milder symptom from its own.
         if found is not None and not isinstance(found, Waiting):
             return found
@@ -63,7 +63,7 @@ def treat(case: Case, symptoms: Sequence[Symptom], under_way: Sequence[Intent], 
     return waiting
 
 
-def _rung(case: Case, symptom: Symptom, *, heard: bool) -> Decision:
+def _rung(case: Case, symptom: Symptom, *, takes: Container[str]) -> Decision:
     rule, state = symptom.rule, symptom.state
     if not rule.then:
         return None
@@ -71,7 +71,7 @@ def _rung(case: Case, symptom: Symptom, *, heard: bool) -> Decision:
         return Waiting(case.subject, f"{symptom.message}: what was done has time to show itself", state.retry_at)
     if state.rung >= rule.max_attempts:
         return _stuck(case, symptom, f"{state.rung} actions did not end it")
-    able = [remedy for remedy in rule.then if _able(case, remedy, heard=heard)]
+    able = [remedy for remedy in rule.then if _able(case, remedy, takes=takes)]
     if not able:
         return _stuck(case, symptom, "nothing on its ladder can be done for it")
     # What cannot be done here is no rung here; the last one is tried again until the limit.
@@ -92,12 +92,12 @@ def _rung(case: Case, symptom: Symptom, *, heard: bool) -> Decision:
     return _climbing(decide.step(case, verb, Origin.OBSERVATION, why), case, symptom)
 
 
-def _able(case: Case, remedy: Remedy, *, heard: bool) -> bool:
+def _able(case: Case, remedy: Remedy, *, takes: Container[str]) -> bool:
     if remedy.verb in ("replace", *POWER):
         return True
     verb = Verb(remedy.verb)
     if verb in GUEST_VERBS:
-        return heard
+        return verb.value in takes
     return case.view is not None and f"{verb}_node" in case.view.verbs
 
 

@@ -11,6 +11,7 @@ from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.changes import Change, Expect, FindingEnd
 from cloudmon.model.commands import OFFERED, problem
 from cloudmon.model.findings import FindingKind
+from cloudmon.model.guests import Agent
 from cloudmon.model.requests import Request, RequestState, RequestVerb
 from cloudmon.model.sets import ApplianceSet, Control, ControlKind, NextGeneration
 from cloudmon.reconcile import setbacks
@@ -218,6 +219,20 @@ def _wrong_command(request: Request) -> str:
     if verb not in OFFERED:
         return f"{verb!r} is nothing that an agent does; it does {', '.join(OFFERED)}"
     return problem(Verb(verb), command_arguments(request))
+
+
+def cannot(request: Request, members: Iterable[Member], agents: Iterable[Agent]) -> str:
+    """Why a command cannot be given, as a sentence: an agent that it is for does not perform it. Else empty."""
+    name, ordinal = split(request.target)
+    present = {member.id: member.incarnation for member in members if ordinal in (None, member.ordinal)}
+    for agent in agents:
+        if agent.revoked_at is not None or present.get(agent.appliance) != agent.incarnation:
+            continue
+        if not agent.performs(asked_for(request)):
+            known = ", ".join(agent.abilities or ()) or "nothing"
+            who = f"{name}/{agent.appliance.ordinal} has {agent.version}"
+            return f"{who}, which cannot do {asked_for(request)}; what it can do: {known}"
+    return ""
 
 
 def _waits_for_node(member: Member) -> bool:

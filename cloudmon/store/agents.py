@@ -40,6 +40,10 @@ class Agents:
         """Every agent, revoked ones and those of retired sets included, ordered by set and ordinal."""
         return self._where(scope)
 
+    def of_set(self, scope: Scope, set_uid: str) -> list[Agent]:
+        """The agents of one set, revoked ones included, ordered by ordinal."""
+        return self._where(scope, agents.c.set_uid == set_uid)
+
     def enrolment(self, scope: Scope, enrolment_id: str) -> Enrolment | None:
         """A token that was made by hand, or one of user data that was used; None for any other."""
         row = enrolments.c
@@ -67,7 +71,7 @@ class Agents:
 
         The row's serial number is given here: one more with every other agent, so that keys of the one before end.
         What was heard of that one is forgotten: the new one begins with a full report. Logged as ``agent.enrolled``.
-        The same agent with the same token again: True, and nothing changes.
+        The same agent with the same token again: True, and nothing changes but its abilities, when it tells others.
 
         False, and nothing changes, when another instance used the token, when the agent was revoked after it used it,
         or when the agent is of an earlier incarnation than the one that enrolled last. Whether the token is still in
@@ -84,7 +88,10 @@ class Agents:
             if row is not None and agent.incarnation < row.incarnation:
                 return False
             _use(writing, enrolment, agent.instance, now)
-            if believed:
+            if believed and row is not None:
+                if _abilities(row.abilities) != agent.abilities:
+                    able = sa.update(agents).where(*_of(agents, agent.appliance)).values(abilities=agent.abilities)
+                    writing.connection.execute(able)
                 return True
             serial = 1 if row is None else row.serial + 1
             _seat(writing, agent, serial=serial, is_first=row is None, by=enrolment.id)
@@ -108,7 +115,7 @@ class Agents:
             found = writing.connection.execute(told).one_or_none()
             if found is None:
                 return False
-            agent = Agent(**_values(found, _AGENT))
+            agent = _agent(found)
             body: dict[str, object] = {"author": author, "reason": reason, "instance": agent.instance}
             _log(writing, agent, "agent.revoked", now, body | {"incarnation": agent.incarnation})
             return True
@@ -118,14 +125,21 @@ class Agents:
     def _where(self, scope: Scope, *conditions: Any) -> list[Agent]:
         row = agents.c
         statement = _AGENT_ROW.where(*conditions, *covered(scope, row.tenant)).order_by(row.set_uid, row.ordinal)
-        return self._database.read(
-            lambda connection: [Agent(**_values(found, _AGENT)) for found in connection.execute(statement)]
-        )
+        return self._database.read(lambda connection: [_agent(found) for found in connection.execute(statement)])
 
 
 def _values(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
     values = {name: row._mapping[name] for name in names}
     return values | {"appliance": ApplianceId(row.set_uid, row.ordinal)}
+
+
+def _agent(row: Any) -> Agent:
+    values = _values(row, _AGENT)
+    return Agent(**values | {"abilities": _abilities(values["abilities"])})
+
+
+def _abilities(found: list[str] | None) -> tuple[str, ...] | None:
+    return None if found is None else tuple(found)
 
 
 def _of(table: sa.Table, appliance: ApplianceId) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
@@ -163,7 +177,8 @@ def _use(writing: Writing, enrolment: Enrolment, instance: str, now: dt.datetime
 
 
 def _seat(writing: Writing, agent: Agent, *, serial: int, is_first: bool, by: str) -> None:
-    values = {name: getattr(agent, name) for name in ("tenant", "incarnation", "instance", "version", "enrolled_at")}
+    told = ("tenant", "incarnation", "instance", "version", "enrolled_at", "abilities")
+    values = {name: getattr(agent, name) for name in told}
     values |= {"serial": serial, "revoked_at": None, "enrolment": by, **_UNHEARD}
     if is_first:
         of = {"set_uid": agent.appliance.set_uid, "ordinal": agent.appliance.ordinal, "taken": 0}

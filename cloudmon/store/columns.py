@@ -207,9 +207,9 @@ def amount(*, null: bool = False) -> Any:
     return Field(sa_column=sa.Column(Amount(), nullable=null))
 
 
-def structure() -> Any:
+def structure(*, null: bool = False) -> Any:
     """A column of canonical JSON."""
-    return Field(sa_column=sa.Column(Json(), nullable=False))
+    return Field(sa_column=sa.Column(Json(), nullable=null))
 
 
 def word(name: str, words: type[enum.StrEnum], *, key: bool = False, null: bool = False) -> Any:

@@ -52,6 +52,7 @@ class AgentRow(Row, table=True):
     offset_s: float = real()
     taken: int = whole()
     boots: list[Any] = structure()
+    abilities: list[str] | None = structure(null=True)
 
 
 class ReportSnapshot(Row, table=True):

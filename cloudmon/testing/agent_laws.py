@@ -69,6 +69,22 @@ class AgentLaws(GuestWords):
         assert self.enrol(agent, by=f"a-{agent.appliance.set_uid}", at=99)
         assert self.everything() == before
 
+    def test_what_an_agent_performs_is_kept_and_changes_when_it_enrols_again(self) -> None:
+        agent = self.enrolled(abilities=("report_now",))
+        by = f"a-{agent.appliance.set_uid}"
+        for told in (("report_now",), ("job_run", "report_now"), (), None):
+            assert self.enrol(replace(agent, abilities=told), by=by, at=99)
+            assert self.now_speaks(agent.appliance).abilities == told
+        assert self.now_speaks(agent.appliance).serial == 1
+        assert self.kinds(agent.appliance) == ["agent.enrolled"]
+
+    def test_the_agents_of_a_set_are_told_by_themselves(self) -> None:
+        agent, other = self.enrolled(1), self.enrolled(2)
+        for one in (agent, other):
+            found = self._store.agents.of_set(EVERYONE, one.appliance.set_uid)
+            assert [each.appliance for each in found] == [one.appliance]
+        assert self._store.agents.of_set(EVERYONE, "nobody") == []
+
     def test_a_token_that_was_used_is_nobody_else_s(self) -> None:
         appliance = self.appliance()
         assert self.enrol(self.agent(appliance))

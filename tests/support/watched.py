@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,10 @@ class Watched:
 
     def ask(self, verb: RequestVerb, target: str, **arguments: str) -> str:
         """Somebody asks for something; the request's id."""
+        return self.ask_for(verb, target, arguments)
+
+    def ask_for(self, verb: RequestVerb, target: str, arguments: Mapping[str, str]) -> str:
+        """As :meth:`ask`, whatever its arguments are called."""
         number = len(self.memory.requests.recent(EVERYONE, self.clock.now() - dt.timedelta(days=999)))
         made = Request(f"request-{number}", verb, "default", target, arguments, "ann", "asked for", self.clock.now())
         self.memory.requests.add(made)

@@ -227,3 +227,18 @@ def test_what_gets_in_can_be_written_and_has_no_nulls(item: dict[str, Any]) -> N
         return
     text = json.dumps(found.sections, allow_nan=False)
     assert "null" not in json.dumps(json.loads(text, parse_constant=lambda _: "constant")).replace('"null"', "")
+
+
+@pytest.mark.parametrize(
+    ("told", "can"),
+    [({}, None), ({"can": None}, None), ({"can": []}, ()), ({"can": ["scan", "job_run", "scan"]}, ("job_run", "scan"))],
+    ids=["nothing said", "null", "none", "two"],
+)
+def test_an_agent_may_say_what_it_can_do(told: dict[str, Any], can: tuple[str, ...] | None) -> None:
+    assert bodies.enrol(sent({**ENROL, **told})).can == can
+
+
+@pytest.mark.parametrize("can", ["job_run", [1], [None], [""], ["a b"], ["x"] * 129], ids=str)
+def test_what_an_agent_can_do_is_a_list_of_words(can: Any) -> None:
+    with pytest.raises(Malformed, match="can is no list"):
+        bodies.enrol(sent({**ENROL, "can": can}))

@@ -15,6 +15,7 @@ from cloudmon.errors import RateLimited, StoreUnavailable
 from cloudmon.model import specs as spec_codec
 from cloudmon.model.appliances import ApplianceState
 from cloudmon.model.findings import FindingKind
+from cloudmon.model.guests import Agent, Enrolment
 from cloudmon.model.identity import Token
 from cloudmon.model.nodes import NodeState
 from cloudmon.model.requests import RequestState, RequestVerb
@@ -175,3 +176,22 @@ def test_a_confirmation_lets_pass_what_a_budget_holds_for_an_hour(of: Watched) -
     of.clock.advance(3_600)
     of.tick()
     assert of.request(asked).outcome == "its time is over"
+
+
+def test_what_an_appliances_agent_cannot_do_is_refused_at_once(of: Watched) -> None:
+    """Nobody waits for what never comes."""
+    member = of.members()[0]
+    agent = Agent(member.id, member.tenant, member.incarnation, "i", "osquery/5.12.1", of.clock.now(), 1,
+                  abilities=("report_now",))  # fmt: skip
+    told = Enrolment("m-1", member.id, member.tenant, 1, "ann", of.clock.now(), of.clock.now())
+    assert of.memory.agents.enrol(of.owner, agent, enrolment=told, now=of.clock.now())
+    command, job = RequestVerb.COMMAND, {"verb": "job_run", "job": "backup"}
+    cannot = of.ask_for(command, "storefront/1", job)
+    can = of.ask_for(command, "storefront/1", {"verb": "report_now"})
+    other = of.ask_for(command, "storefront/2", job)
+    of.tick()
+    assert of.request(cannot).state is RequestState.REFUSED
+    assert of.request(cannot).outcome == (
+        "storefront/1 has osquery/5.12.1, which cannot do job_run; what it can do: report_now"
+    )
+    assert [of.request(one).state for one in (can, other)] == [RequestState.ACCEPTED] * 2

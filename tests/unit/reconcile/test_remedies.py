@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from pictures import ago, ahead, aset, case, control, intent, member, node
 
-from cloudmon.model.actions import ActionClass, IntentState, Origin, Verb
+from cloudmon.model.actions import GUEST_VERBS, ActionClass, IntentState, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Power
 from cloudmon.model.changes import Change
 from cloudmon.model.commands import TERMS
@@ -18,6 +19,7 @@ from cloudmon.model.policies import Remedy, Rule, RuleState, Symptom
 from cloudmon.model.sets import ControlKind
 from cloudmon.reconcile import commands, remedies
 from cloudmon.reconcile.decide import Decision
+from cloudmon.reconcile.picture import Inside
 from cloudmon.reconcile.plan import Step, Waiting
 
 LADDER = (Remedy("app_restart"), Remedy("reboot"), Remedy("replace"))
@@ -33,8 +35,10 @@ def symptom(  # one thing each
     return Symptom(key, rule, item, f"{item} is down", state)
 
 
-def treated(*symptoms: Symptom, of: Any = None, heard: bool = True, under_way: Any = (), **other: Any) -> Decision:
-    return remedies.treat(case(of or member(), node(), **other), symptoms, under_way, heard=heard)
+def treated(
+    *symptoms: Symptom, of: Any = None, takes: Container[str] = GUEST_VERBS, under_way: Any = (), **other: Any
+) -> Decision:
+    return remedies.treat(case(of or member(), node(), **other), symptoms, under_way, takes=takes)
 
 
 def step(decision: Decision) -> Step:
@@ -109,7 +113,24 @@ def test_what_was_done_has_time_to_show_itself() -> None:
 
 def test_without_an_agent_what_it_would_do_is_no_rung() -> None:
     """The next one that can be done is taken."""
-    assert step(treated(symptom(*LADDER), heard=False)).intent.verb is Verb.REBOOT
+    assert step(treated(symptom(*LADDER), takes=())).intent.verb is Verb.REBOOT
+
+
+def test_what_its_agent_does_not_perform_is_no_rung() -> None:
+    """An agent that only reports is no reason to wait for what it never does."""
+    ladder = (Remedy("report_now"), *LADDER)
+    assert step(treated(symptom(*LADDER), takes=("report_now",))).intent.verb is Verb.REBOOT
+    assert step(treated(symptom(*ladder), takes=("report_now",))).intent.verb is Verb.REPORT_NOW
+    assert step(treated(symptom(*ladder, rung=1), takes=("report_now",))).intent.verb is Verb.REBOOT
+
+
+def test_what_is_taken_follows_from_who_is_heard_and_what_he_performs() -> None:
+    """Of an agent that is not heard nothing is expected, whatever it performs."""
+    one, other, silent = (member(ordinal=n).id for n in (1, 2, 3))
+    inside = Inside(heard={one, other}, abilities={other: ("report_now",), silent: ("report_now",)})
+    assert inside.takes(one) == GUEST_VERBS
+    assert inside.takes(other) == ("report_now",)
+    assert inside.takes(silent) == ()
 
 
 def test_a_ladder_that_ends_opens_one_incident_and_then_waits() -> None:
@@ -127,7 +148,7 @@ def test_a_ladder_that_ends_opens_one_incident_and_then_waits() -> None:
 
 def test_nothing_that_can_be_done_is_an_incident_at_once() -> None:
     """Silence would be taken for patience."""
-    change = treated(symptom(Remedy("app_restart")), heard=False)
+    change = treated(symptom(Remedy("app_restart")), takes=())
     assert isinstance(change, Change)
     assert "nothing on its ladder" in change.findings[0].message  # type: ignore[union-attr]
 

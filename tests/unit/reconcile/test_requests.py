@@ -12,6 +12,7 @@ from cloudmon.model.actions import Intent, IntentState, Verb
 from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.changes import FindingEnd
 from cloudmon.model.findings import FindingKind
+from cloudmon.model.guests import Agent
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.requests import RequestState, RequestVerb
 from cloudmon.model.sets import ControlKind, Healing
@@ -38,6 +39,38 @@ def answer(
 ) -> Answer:
     asked = request(verb, target, arguments=arguments)
     return requests.answer(asked, of or aset(lease_end=ahead(60)), THREE if members is None else members, NOW)
+
+
+def agent(ordinal: int = 1, **other: Any) -> Agent:
+    told: dict[str, Any] = {"incarnation": member().incarnation, "abilities": ("report_now",), **other}
+    of = ApplianceId(UID, ordinal)
+    return Agent(of, "default", instance="i", version="osquery/5.12.1", enrolled_at=NOW, serial=1, **told)
+
+
+@pytest.mark.parametrize(
+    ("verb", "target", "agents", "why"),
+    [
+        ("app_restart", "storefront/1", [agent()],
+         "storefront/1 has osquery/5.12.1, which cannot do app_restart; what it can do: report_now"),
+        ("app_restart", "storefront/*", [agent(abilities=None), agent(3)], "storefront/3 has osquery/5.12.1"),
+        ("job_run", "storefront/1", [agent(abilities=())], "what it can do: nothing"),
+        ("report_now", "storefront/1", [agent()], ""),
+        ("app_restart", "storefront/1", [agent(abilities=None)], ""),
+        ("app_restart", "storefront/1", [agent(3)], ""),
+        ("app_restart", "storefront/1", [], ""),
+        ("app_restart", "storefront/1", [agent(revoked_at=NOW)], ""),
+        ("app_restart", "storefront/1", [agent(incarnation=9)], ""),
+    ],
+    ids=["it cannot", "one of many cannot", "it can do nothing", "it can", "it can do all", "somebody else cannot",
+         "nobody speaks", "who cannot was revoked", "who cannot is of another node"],
+)  # fmt: skip
+def test_a_command_that_an_agent_cannot_do_is_refused_with_what_it_can(
+    verb: str, target: str, agents: list[Agent], why: str
+) -> None:
+    asked = request(RequestVerb.COMMAND, target, arguments={"verb": verb})
+    found = requests.cannot(asked, THREE, agents)
+    assert why in found
+    assert bool(found) is bool(why)
 
 
 ON_A_SET = [verb for verb in RequestVerb if verb not in (
