@@ -28,6 +28,10 @@ def load(store: Store, *, since: dt.datetime, offers: Sequence[Offer]) -> Estate
         since: how far back recent intents matter.
         offers: what can be launched, prices of the settings laid over.
     """
+    return store.at_once(lambda: _load(store, since, offers))
+
+
+def _load(store: Store, since: dt.datetime, offers: Sequence[Offer]) -> Estate:
     found = store.intents.open(EVERYONE)
     return Estate(
         estate=store.estate,
@@ -47,6 +51,10 @@ def load(store: Store, *, since: dt.datetime, offers: Sequence[Offer]) -> Estate
 
 def load_some(store: Store, appliances: Sequence[ApplianceId], *, since: dt.datetime) -> Estate:
     """The estate as far as it concerns these appliances, for a look at them between two ticks."""
+    return store.at_once(lambda: _load_some(store, appliances, since))
+
+
+def _load_some(store: Store, appliances: Sequence[ApplianceId], since: dt.datetime) -> Estate:
     wanted = frozenset(appliances)
     found = [intent for intent in store.intents.open(EVERYONE) if intent.appliance in wanted]
     members = (store.members.get(EVERYONE, appliance) for appliance in appliances)

@@ -50,6 +50,7 @@ class Database:
         self.in_memory = self.is_sqlite and path is None
         self.instant: Callable[[Any], Any] = instant_reader(self.dialect)
         self._paused = paused
+        self._reading = threading.local()
         # SQLite has one writer: waiting for it here costs nothing, waiting in its busy handler costs sleeps. The
         # one connection of a store in memory carries one transaction at a time, readers' included.
         self._writers = threading.RLock() if self.is_sqlite else contextlib.nullcontext()
@@ -64,8 +65,24 @@ class Database:
         return self._tried(lambda: self._write_once(work))
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in one transaction that reads one state of the store."""
+        """Run ``work`` in one transaction that reads one state of the store; within :meth:`at_once`, in that one."""
+        connection: Connection | None = getattr(self._reading, "connection", None)
+        if connection is not None:
+            return work(connection)
         return self._tried(lambda: self._read_once(work))
+
+    def at_once(self, work: Callable[[], T]) -> T:
+        """Let all that ``work`` reads on this thread be of one state of the store, in one transaction. It writes
+        nothing, and may run again, whole, as any reading does."""
+
+        def within(connection: Connection) -> T:
+            self._reading.connection = connection
+            try:
+                return work()
+            finally:
+                self._reading.connection = None
+
+        return self.read(within) if getattr(self._reading, "connection", None) is None else work()
 
     def _tried(self, once: Callable[[], T]) -> T:
         wait_s = FIRST_PAUSE_S

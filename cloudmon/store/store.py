@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
 from cloudmon import clock
 from cloudmon.model import identity
@@ -34,6 +35,8 @@ from cloudmon.store.spans import Spans
 from cloudmon.store.timers import Timers
 from cloudmon.store.usage import Usage
 from cloudmon.store.verification import Verifier
+
+T = TypeVar("T")
 
 
 class Store:
@@ -71,6 +74,11 @@ class Store:
         self.rules = Rules(database)
         self.messages = Messages(database, owned)
         self._database = database
+
+    def at_once(self, work: Callable[[], T]) -> T:
+        """Let all that ``work`` reads be of one state of the store; it writes nothing, and may run again, whole. Many
+        readings are cheaper so too."""
+        return self._database.at_once(work)
 
     def lock(self, now: dt.datetime | None = None) -> AbstractContextManager[Lock]:
         """Be this store's only monitor for the length of the block; the lock says whether it is still ``held()``.

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from killed import laws, story
+from killed import driver, laws, story
 
 from cloudmon import faultpoints
 
-SUPPORT = Path(__file__).resolve().parents[1] / "support"
+PROCESSES = multiprocessing.get_context("forkserver")
+"""Processes begin as copies of one that has imported everything, done nothing and has no threads: each is a process of
+its own all the same, and dies alone."""
+PROCESSES.set_forkserver_preload(["cloudmon.monitor.service", "cloudmon_providers.dummy", "psycopg"])
 
 PLACES = (
     ("observe.before-listing", "launch", 1),
@@ -82,20 +83,21 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def kill(tmp_path: Path, url: str) -> Iterator[Callable[[str, str, int], int]]:
+def kill(tmp_path: Path, url: str) -> Iterator[Callable[[str, str, int], int | None]]:
     """Tells the story in a process of its own that kills itself; gives the exit code."""
-    processes: list[subprocess.Popen[bytes]] = []
+    processes = []
 
-    def run(point: str, chapter: str, number: int) -> int:
-        environment = {**os.environ, "PYTHONPATH": str(SUPPORT)}
-        command = [sys.executable, "-m", "killed.driver", str(tmp_path), url, chapter, point, str(number)]
-        processes.append(subprocess.Popen(command, env=environment))
-        return processes[-1].wait(story.PATIENCE_S * len(story.CHAPTERS))
+    def run(point: str, chapter: str, number: int) -> int | None:
+        process = PROCESSES.Process(target=driver.tell, args=(tmp_path, url, chapter, point, number))
+        processes.append(process)
+        process.start()
+        process.join(story.PATIENCE_S * len(story.CHAPTERS))
+        return process.exitcode
 
     yield run
     for process in processes:
         process.kill()
-        process.wait()
+        process.join()
 
 
 def test_the_matrix_leaves_no_point_out() -> None:
@@ -105,7 +107,7 @@ def test_the_matrix_leaves_no_point_out() -> None:
 
 @pytest.mark.parametrize(("point", "chapter", "number"), PLACES, ids=str)
 def test_after_kill_9_a_successor_keeps_every_law(
-    point: str, chapter: str, number: int, tmp_path: Path, url: str, kill: Callable[[str, str, int], int]
+    point: str, chapter: str, number: int, tmp_path: Path, url: str, kill: Callable[[str, str, int], int | None]
 ) -> None:
     """The process dies at the point, another one goes on to the end of the story, and all laws hold."""
     assert kill(point, chapter, number) == -signal.SIGKILL, f"{point} was not reached {number} times in {chapter}"

@@ -1,24 +1,19 @@
-"""One process that tells the story and kills itself at a point: ``python -m killed.driver folder url chapter point n``.
-
-Exits with 3 when the story came to its end without the point being reached so often in that chapter.
-"""
+"""What a process does that tells the story and kills itself at a point."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 from cloudmon import faultpoints
 from killed.story import Teller
 
-NOT_REACHED = 3
 
-
-def main() -> int:
-    folder, url, chapter, point, number = sys.argv[1:]
-    left = int(number)
+def tell(folder: Path, url: str, chapter: str, point: str, number: int) -> None:
+    """Tell the story, and die at the ``number``-th time that ``point`` is reached in ``chapter``. Returns when the
+    story came to its end without that."""
+    left = number
 
     def die(name: str) -> None:
         nonlocal left
@@ -30,9 +25,4 @@ def main() -> int:
     def began(name: str) -> None:
         faultpoints.install(die if name == chapter else None)
 
-    Teller(Path(folder), url, began).tell()
-    return NOT_REACHED
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    Teller(folder, url, began).tell()

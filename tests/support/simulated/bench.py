@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import itertools
 import random
@@ -57,7 +58,7 @@ class Away:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
-        if isinstance(found, str) or name in ("close", "lock"):
+        if isinstance(found, str) or name in ("close", "lock", "at_once"):
             return found
         return _Group(self, found)
 
@@ -160,6 +161,7 @@ class Bench:
         self.jumped = False
         self.retired: list[Monitor] = []
         self._ids = 0
+        self._sold: dict[str, Sequence[Offer]] = {}
         self.monitor = self._start()
 
     def _open(self) -> Store:
@@ -176,9 +178,7 @@ class Bench:
         self.store.away = False
         owner = self.store.monitors.begin(host="simulated", pid=1, now=self.clock.now())
         for name in self.worlds:
-            offers = self._offers(name)
-            if offers:
-                self.store.offers.replace(name, offers, self.clock.now())
+            self.store.offers.replace(name, self._offers(name), self.clock.now())
         return Monitor(
             store=self.store,  # type: ignore[arg-type]
             owner=owner,
@@ -204,12 +204,11 @@ class Bench:
         return _Watched(self, cloud)
 
     def _offers(self, cloud: str) -> Sequence[Offer]:
-        for _ in range(1_000):
-            try:
-                return self._provider(cloud).list_offers()
-            except CloudError:
-                continue
-        return ()
+        """As the first monitor read them: its successors begin while the cloud may not answer."""
+        while cloud not in self._sold:
+            with contextlib.suppress(CloudError):
+                self._sold[cloud] = self._provider(cloud).list_offers()
+        return self._sold[cloud]
 
     def _new_id(self) -> str:
         self._ids += 1
