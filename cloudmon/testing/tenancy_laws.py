@@ -73,6 +73,7 @@ class TenancyLaws(GuestWords):
         "timers.all": lambda store, scope, _, __: store.timers.all(scope),
         "agents.get": lambda store, scope, aset, _: store.agents.get(scope, ApplianceId(aset.uid, 1)),
         "agents.all": lambda store, scope, _, __: store.agents.all(scope),
+        "agents.of_set": lambda store, scope, aset, _: store.agents.of_set(scope, aset.uid),
         "agents.enrolment": lambda store, scope, aset, _: store.agents.enrolment(scope, f"a-{aset.uid}"),
         "reports.state": lambda store, scope, aset, _: store.reports.state(scope, ApplianceId(aset.uid, 1)),
         "reports.states": lambda store, scope, aset, _: store.reports.states(scope, [ApplianceId(aset.uid, 1)]),
