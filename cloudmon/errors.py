@@ -111,6 +111,45 @@ class UnexpectedAnswer(CloudError):
     retriable = True
 
 
+# --- notifiers --------------------------------------------------------------------------------------------------
+
+
+class NotifierError(CloudmonError):
+    """The notifier did not tell it.
+
+    Arguments:
+        message: what happened, in one sentence, with the other side's own word for it; never its address in full.
+        notifier: name of the configured notifier.
+        code: the other side's own code (``429``), empty when it gave none.
+    """
+
+    def __init__(self, message: str = "", *, notifier: str = "", code: str = "") -> None:
+        super().__init__(message)
+        self.notifier = notifier
+        self.code = code
+
+
+class NotifierUnavailable(NotifierError):
+    """The other side does not answer, or takes nothing now; it may have taken this one.
+
+    ``retry_after_s`` is its own wish in seconds, None when it named none.
+    """
+
+    retriable = True
+
+    def __init__(
+        self, message: str = "", *, notifier: str = "", code: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, notifier=notifier, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class NoticeRefused(NotifierError):
+    """The other side refuses this one; it may take others, and this one when somebody mended what it does not like."""
+
+    retriable = True
+
+
 # --- store ------------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
 """Finds what is installed beside the core through entry points; the only road from here to ``cloudmon_providers``.
 
-Looking up names imports nothing; only :func:`provider` imports, and only the package that was asked for.
+Looking up names imports nothing; only :func:`provider` and :func:`notifier` import, and only what was asked for.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from typing import cast
 from pydantic import BaseModel
 
 from cloudmon.errors import SettingsError
+from cloudmon.notifier import NotifierFactory
 from cloudmon.provider import ProviderFactory
 
 PROVIDERS = "cloudmon.providers"
 """The entry-point group of providers: name in configuration files → :class:`~cloudmon.provider.ProviderFactory`."""
+NOTIFIERS = "cloudmon.notifiers"
+"""That of notifiers: kind in configuration files → :class:`~cloudmon.notifier.NotifierFactory`."""
 
 
 def providers() -> Mapping[str, Callable[[], object]]:
     """Installed providers by name; calling the value imports one."""
-    return {name: point.load for name, point in _points().items()}
+    return {name: point.load for name, point in _points(PROVIDERS).items()}
 
 
 def provider(name: str) -> ProviderFactory:
@@ -31,18 +34,7 @@ def provider(name: str) -> ProviderFactory:
 
     ``SettingsError`` (value ``name``, no file, no key) when there is none, when two packages offer different ones
     under this name, when its package cannot be imported, or when what it names is no provider."""
-    points = _points()
-    if name not in points:
-        raise SettingsError(f"no provider is called {name!r}{nearest(name, points)}", value=name)
-    point = points[name]
-    _imported(point)
-    try:
-        found = point.load()
-    except (ImportError, AttributeError) as error:
-        raise _unimportable(point, error) from error
-    if not callable(found) or not hasattr(found, "settings_model"):
-        raise SettingsError(f"{point.value} is installed as provider {name!r} and is none", value=name)
-    return cast("ProviderFactory", found)
+    return cast("ProviderFactory", _factory(PROVIDERS, name))
 
 
 def settings_model(name: str) -> type[BaseModel]:
@@ -51,10 +43,22 @@ def settings_model(name: str) -> type[BaseModel]:
     A module that names a ``settings_model`` of its own, beside the factory that its entry point names, is believed: so
     a package may import its cloud's library only once a provider is really made, and checking settings stays cheap.
     """
-    found = _named_beside(name, "settings_model") or provider(name).settings_model
-    if not (isinstance(found, type) and issubclass(found, BaseModel)):
-        raise SettingsError(f"the settings_model of provider {name!r} is no pydantic model", value=name)
-    return found
+    return _settings_model(PROVIDERS, name)
+
+
+def notifiers() -> Mapping[str, Callable[[], object]]:
+    """Installed notifiers by kind; calling the value imports one."""
+    return {name: point.load for name, point in _points(NOTIFIERS).items()}
+
+
+def notifier(kind: str) -> NotifierFactory:
+    """The notifier installed as ``kind``. Errors as :func:`provider`."""
+    return cast("NotifierFactory", _factory(NOTIFIERS, kind))
+
+
+def notifier_model(kind: str) -> type[BaseModel]:
+    """The model of ``[notify.<name>.options]`` of one kind, as :func:`settings_model`."""
+    return _settings_model(NOTIFIERS, kind)
 
 
 def template_model(name: str) -> type[BaseModel] | None:
@@ -62,7 +66,7 @@ def template_model(name: str) -> type[BaseModel] | None:
 
     None when it names none, and takes what it gets. Errors as :func:`provider`.
     """
-    found = _named_beside(name, "template_model")
+    found = _named_beside(PROVIDERS, name, "template_model")
     return found if isinstance(found, type) and issubclass(found, BaseModel) else None
 
 
@@ -75,9 +79,36 @@ def nearest(word: str, known: Mapping[str, object] | list[str] | tuple[str, ...]
     return f"; known: {', '.join(names)}" if names else "; there is none"
 
 
-def _named_beside(name: str, attribute: str) -> object:
-    """What the module of a provider's entry point calls ``attribute``; None without such a name or provider."""
-    point = _points().get(name)
+def _noun(group: str) -> str:
+    """What one of a group is called."""
+    return group.removeprefix("cloudmon.").removesuffix("s")
+
+
+def _factory(group: str, name: str) -> object:
+    points, noun = _points(group), _noun(group)
+    if name not in points:
+        raise SettingsError(f"no {noun} is called {name!r}{nearest(name, points)}", value=name)
+    point = points[name]
+    _imported(point)
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise _unimportable(point, error) from error
+    if not callable(found) or not hasattr(found, "settings_model"):
+        raise SettingsError(f"{point.value} is installed as {noun} {name!r} and is none", value=name)
+    return cast("object", found)
+
+
+def _settings_model(group: str, name: str) -> type[BaseModel]:
+    found = _named_beside(group, name, "settings_model") or getattr(_factory(group, name), "settings_model", None)
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise SettingsError(f"the settings_model of {_noun(group)} {name!r} is no pydantic model", value=name)
+    return found
+
+
+def _named_beside(group: str, name: str, attribute: str) -> object:
+    """What the module of an entry point calls ``attribute``; None without such a name or entry point."""
+    point = _points(group).get(name)
     return getattr(_imported(point), attribute, None) if point is not None else None
 
 
@@ -90,17 +121,19 @@ def _imported(point: metadata.EntryPoint) -> ModuleType:
 
 def _unimportable(point: metadata.EntryPoint, error: Exception) -> SettingsError:
     what = f"{type(error).__name__}: {error}"
-    return SettingsError(f"provider {point.name!r} ({point.value}) cannot be imported: {what}", value=point.name)
+    noun = _noun(point.group)
+    return SettingsError(f"{noun} {point.name!r} ({point.value}) cannot be imported: {what}", value=point.name)
 
 
-def _points() -> dict[str, metadata.EntryPoint]:
+def _points(group: str) -> dict[str, metadata.EntryPoint]:
     found: dict[str, metadata.EntryPoint] = {}
-    for point in metadata.entry_points(group=PROVIDERS):
+    for point in metadata.entry_points(group=group):
         other = found.setdefault(point.name, point)
         # The same package may be found twice (an editable install beside a wheel); two packages may not share a name.
         if other.value != point.value:
             raise SettingsError(
-                f"two packages offer a provider called {point.name!r}: {other.value} and {point.value}; uninstall one",
+                f"two packages offer a {_noun(group)} called {point.name!r}: {other.value} and {point.value}; "
+                "uninstall one",
                 value=point.name,
             )
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,32 +32,40 @@ def schema(
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema. A provider that cannot be imported is left out: its clouds' options are then any table."""
+    """The schema. A provider or notifier that cannot be imported is left out: options are then any table."""
     from cloudmon import plugins  # imports pydantic
-    from cloudmon.errors import SettingsError
     from cloudmon.settings import Settings  # imports pydantic-settings
     from cloudmon.settings.described import Described
 
     found = Settings.model_json_schema(schema_generator=Described)
     found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     found["required"] = [key for key in found.get("required", []) if key != "author"]  # the file's name stands in
-    names = sorted(plugins.providers())
-    cases = []
-    for name in names:
-        try:
-            model = plugins.settings_model(name)
-        except SettingsError:
-            continue
-        cases.append(_case(name, _hoisted(name, model, found["$defs"])))
-    cloud = found["$defs"]["CloudSettings"]
-    cloud["properties"]["provider"]["enum"] = names
-    cloud["allOf"] = cases
+    _options(found, "CloudSettings", "provider", dict.fromkeys(plugins.providers(), plugins.settings_model))
+    _options(found, "NotifySettings", "kind", dict.fromkeys(plugins.notifiers(), plugins.notifier_model))
     _tidy(found)
     return found
 
 
-def _case(provider: str, options: dict[str, Any]) -> dict[str, Any]:
-    given = {"properties": {"provider": {"const": provider}}, "required": ["provider"]}
+def _options(
+    found: dict[str, Any], group: str, key: str, installed: Mapping[str, Callable[[str], type[BaseModel]]]
+) -> None:
+    """What the options of a group's entries may be, by what their ``key`` names."""
+    from cloudmon.errors import SettingsError
+
+    names, cases = sorted(installed), []
+    for name in names:
+        try:
+            model = installed[name](name)
+        except SettingsError:
+            continue
+        cases.append(_case(key, name, _hoisted(name, model, found["$defs"])))
+    about = found["$defs"][group]
+    about["properties"][key]["enum"] = names
+    about["allOf"] = cases
+
+
+def _case(key: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    given = {"properties": {key: {"const": name}}, "required": [key]}
     then: dict[str, Any] = {"properties": {"options": options}}
     if "allOf" in options:
         then["required"] = ["options"]

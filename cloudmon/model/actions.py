@@ -190,7 +190,7 @@ class LogEntry:
     """``intent.recorded``, ``intent.performed``, ``intent.done``, ``intent.failed``, ``intent.incident``,
     ``set.generation``, ``set.retiring``, ``set.retired``, ``lease.extended``, ``lease.warning``, ``control.laid``,
     ``control.released``, ``request.accepted``, ``request.refused``, ``breaker.held``, ``monitor.started``,
-    ``agent.token``, ``agent.enrolled``, ``agent.revoked`` …"""
+    ``finding.told``, ``agent.token``, ``agent.enrolled``, ``agent.revoked`` …"""
     subject: str
     """Intent id, set name or appliance that it is about."""
     body: Mapping[str, object]

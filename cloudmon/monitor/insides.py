@@ -27,6 +27,7 @@ from cloudmon.model.policies import Policy, RuleState, Symptom
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.line import Line, Silent
+from cloudmon.reconcile import calling
 from cloudmon.reconcile.picture import CloudView, Estate, Inside
 from cloudmon.store import Ownership, Store
 
@@ -186,7 +187,8 @@ class Insides:
         changes = tuple(one.change for _, one in looked.values() if one.change is not None)
         some = {appliance: agent.abilities for appliance, agent in agents.items() if agent.abilities is not None}
         inside = Inside(self._symptoms_now(looked, remembered), _Heard(agents, estate, now), some)
-        return Found(changes, inside, self._next(looked), looked)
+        calls, inside = calling.called(inside, estate.members, views, now)
+        return Found((*changes, *calls), inside, self._next(looked), looked)
 
     def written(self, found: Found) -> None:
         """What was found is in the store."""

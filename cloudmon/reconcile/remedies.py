@@ -20,11 +20,14 @@ from cloudmon.reconcile import case as cases
 from cloudmon.reconcile import commands, decide
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
+from cloudmon.reconcile.picture import CloudView
 from cloudmon.reconcile.plan import Step, Waiting
 
 SEVERITIES = ("critical", "warning", "info")
 """Worst first."""
 
+NOTIFY = "notify"
+"""A rung that tells somebody, see :mod:`cloudmon.reconcile.calling`: not an action, and not counted as one."""
 POWER: Mapping[str, Power] = {"stop": Power.STOPPED, "suspend": Power.SUSPENDED}
 """Remedies that change what the appliance is wanted to be: done by the node's own ladder, and kept so."""
 
@@ -69,13 +72,19 @@ def _rung(case: Case, symptom: Symptom, *, takes: Container[str]) -> Decision:
         return None
     if state.retry_at is not None and case.now < state.retry_at:
         return Waiting(case.subject, f"{symptom.message}: what was done has time to show itself", state.retry_at)
-    if state.rung >= rule.max_attempts:
-        return _stuck(case, symptom, f"{state.rung} actions did not end it")
-    able = [remedy for remedy in rule.then if _able(case, remedy, takes=takes)]
-    if not able:
+    # What cannot be done here is no rung here.
+    possible = [remedy for remedy in rule.then if able(remedy, case.view, takes=takes)]
+    acting = [remedy for remedy in possible if remedy.verb != NOTIFY]
+    told = sum(1 for remedy in possible[: state.rung] if remedy.verb == NOTIFY)
+    # Telling somebody is all that its rule wants, and is done apart.
+    if possible and not acting:
+        return None
+    if state.rung - told >= rule.max_attempts:
+        return _stuck(case, symptom, f"{state.rung - told} actions did not end it")
+    if not acting:
         return _stuck(case, symptom, "nothing on its ladder can be done for it")
-    # What cannot be done here is no rung here; the last one is tried again until the limit.
-    remedy = able[min(state.rung, len(able) - 1)]
+    # The last one that does something is tried again until the limit.
+    remedy = acting[min(state.rung - told, len(acting) - 1)]
     why = f"{symptom.key}: {symptom.message}; rung {state.rung + 1}, {remedy.verb}"
     if remedy.verb == "replace" and case.control(ControlKind.PROTECT):
         return Waiting(case.subject, f"{symptom.message}; it is protected and is not replaced", None)
@@ -92,13 +101,19 @@ def _rung(case: Case, symptom: Symptom, *, takes: Container[str]) -> Decision:
     return _climbing(decide.step(case, verb, Origin.OBSERVATION, why), case, symptom)
 
 
-def _able(case: Case, remedy: Remedy, *, takes: Container[str]) -> bool:
-    if remedy.verb in ("replace", *POWER):
+def able(remedy: Remedy, view: CloudView | None, *, takes: Container[str]) -> bool:
+    """Whether a remedy can be tried at all.
+
+    Arguments:
+        view: of the cloud that the appliance's node is in.
+        takes: verbs of commands that the agent of its present incarnation takes now.
+    """
+    if remedy.verb in ("replace", NOTIFY, *POWER):
         return True
     verb = Verb(remedy.verb)
     if verb in GUEST_VERBS:
         return verb.value in takes
-    return case.view is not None and f"{verb}_node" in case.view.verbs
+    return view is not None and f"{verb}_node" in view.verbs
 
 
 def _arguments(remedy: Remedy, symptom: Symptom) -> dict[str, str]:

@@ -100,6 +100,8 @@ class MonitorSettings(Group):
     dropped."""
     offers_interval_s: Annotated[Seconds, Field(gt=0)] = 21_600
     """Duration between two readings of a cloud's offers and prices. They change rarely and cost many calls."""
+    keep_deliveries_s: Annotated[WholeSeconds, Field(ge=3_600)] = 2_592_000
+    """Duration for which it is kept what notifiers were given, and what came of it, once it has come to its end."""
     log_format: Literal["console", "json"] = "console"
     """``console`` for people, ``json`` for collectors: one object a line."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -56,11 +56,17 @@ def read(path: Path) -> tuple[Settings | None, list[SettingsError], sources.File
     except ValidationError as error:
         faults += sentences.of_validation(error, Settings, source)
     faults += references.faults(table, source)
-    checked, wrong = options.checked(table, path.parent, source, files)
+    checked, wrong = options.checked(options.CLOUDS, table, path.parent, source, files)
     faults += [*wrong, *options.of_templates(table, source)]
+    told, wrong = options.checked(options.NOTIFY, table, path.parent, source, files)
+    faults += wrong
     if settings is None:
         return None, faults, files
-    faults += ruling.faults(settings.policies, source, path)
+    faults += ruling.faults(settings.policies, source, path, notifiers=settings.notify)
+    notify = {
+        name: one.model_copy(update={"options": told.get(name, one.options)}) for name, one in settings.notify.items()
+    }
+    settings = settings.model_copy(update={"notify": notify})
     return _anchored(settings, path.parent, checked, source, files, faults), faults, files
 
 

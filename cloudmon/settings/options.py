@@ -1,7 +1,9 @@
-"""Checks ``[clouds.<name>.options]`` with the provider's own model."""
+"""Checks ``[clouds.<name>.options]`` and ``[notify.<name>.options]`` with the models of those whose they are."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +19,42 @@ FOLDER = "folder"
 """Key of pydantic's validation context under which a provider's model finds the settings file's folder, for paths."""
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group of the settings whose entries name something installed, and hold its own options."""
+
+    name: str
+    names: str
+    """Key of an entry that names what is installed."""
+    noun: str
+    installed: Callable[[], Mapping[str, object]]
+    model: Callable[[str], type[BaseModel]]
+    """Errors as :func:`cloudmon.plugins.settings_model`."""
+
+
+CLOUDS = Group("clouds", "provider", "provider", plugins.providers, plugins.settings_model)
+NOTIFY = Group("notify", "kind", "notifier", plugins.notifiers, plugins.notifier_model)
+
+
 def checked(
-    table: dict[str, Any], folder: Path, source: Source, files: sources.Files
+    group: Group, table: dict[str, Any], folder: Path, source: Source, files: sources.Files
 ) -> tuple[dict[str, BaseModel], list[SettingsError]]:
-    """By cloud: its options as an instance of the provider's model; and the faults found on the way."""
+    """By entry of a group: its options as an instance of the model of what it names; and the faults found on the
+    way."""
     found: dict[str, BaseModel] = {}
     faults: list[SettingsError] = []
-    clouds = table.get("clouds")
-    for name, cloud in clouds.items() if isinstance(clouds, dict) else ():
-        if not isinstance(cloud, dict) or not isinstance(cloud.get("provider"), str):
+    for name, entry in _tables(table.get(group.name)):
+        if not isinstance(entry.get(group.names), str):
             continue  # the model's own checks name these
-        key: Key = ("clouds", name, "options")
-        given = cloud.get("options", {})
+        key: Key = (group.name, name, "options")
+        given = entry.get("options", {})
         if not isinstance(given, dict):
             faults.append(source.problem(key, "must be a table", value=given))
             continue
         try:
-            model = plugins.settings_model(cloud["provider"])
+            model = group.model(entry[group.names])
         except SettingsError as error:
-            fault = _of_provider(name, cloud["provider"], error, source)
-            faults.append(fault)
+            faults.append(_of_installed(group, name, entry[group.names], error, source))
             continue
         try:
             found[name] = model.model_validate(
@@ -77,13 +95,12 @@ def _tables(group: object) -> list[tuple[str, dict[str, Any]]]:
     return [(name, entry) for name, entry in found if isinstance(entry, dict)]
 
 
-def _of_provider(cloud: str, provider: str, error: SettingsError, source: Source) -> SettingsError:
-    key: Key = ("clouds", cloud, "provider")
-    if provider in plugins.providers():
-        return source.problem(key, f"cannot be used: {error.message}", value=provider)
-    return source.problem(
-        key, f"is no installed provider{plugins.nearest(provider, plugins.providers())}", value=provider
-    )
+def _of_installed(group: Group, entry: str, named: str, error: SettingsError, source: Source) -> SettingsError:
+    key: Key = (group.name, entry, group.names)
+    known = group.installed()
+    if named in known:
+        return source.problem(key, f"cannot be used: {error.message}", value=named)
+    return source.problem(key, f"is no installed {group.noun}{plugins.nearest(named, known)}", value=named)
 
 
 def _with_files(

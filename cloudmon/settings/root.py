@@ -12,6 +12,7 @@ from cloudmon.model.policies import Policy
 from cloudmon.model.sets import SetSpec
 from cloudmon.settings.channel import ChannelSettings
 from cloudmon.settings.groups import BreakerSettings, CloudSettings, MonitorSettings, StoreSettings, SweepSettings
+from cloudmon.settings.notify import NotifySettings
 from cloudmon.settings.policies import BUILT_IN, PolicySettings, built_in, merged
 from cloudmon.settings.values import Name
 from cloudmon.settings.wanted import SetSettings, TemplateSettings
@@ -35,6 +36,8 @@ class Settings(BaseSettings):
     policies: tuple[PolicySettings, ...] = ()
     channel: ChannelSettings | None = None
     """Where agents inside the appliances reach the monitor. None: nowhere."""
+    notify: dict[Name, NotifySettings] = Field(default_factory=dict)
+    """Who is told of findings, by a name of one's own. Empty: nobody is."""
 
     def specs(self) -> tuple[SetSpec, ...]:
         """What is wanted, as the model says it, by name of the set. The same file gives equal values each time."""
@@ -50,12 +53,11 @@ class Settings(BaseSettings):
 
     def options(self, cloud: str) -> BaseModel:
         """The checked options of one cloud: an instance of its provider's ``settings_model``."""
-        found = self.clouds[cloud].options
-        if not isinstance(found, BaseModel):
-            raise SettingsError(
-                f"the options of cloud {cloud!r} were not checked; read settings with load()", key=cloud
-            )
-        return found
+        return _checked(self.clouds[cloud].options, f"cloud {cloud!r}", cloud)
+
+    def notifier_options(self, name: str) -> BaseModel:
+        """The checked options of one notifier: an instance of its kind's ``settings_model``."""
+        return _checked(self.notify[name].options, f"notifier {name!r}", name)
 
     @classmethod
     def settings_customise_sources(
@@ -69,3 +71,9 @@ class Settings(BaseSettings):
         """Values as given: :mod:`cloudmon.settings.sources` has put file and environment together already, and knows
         which is which."""
         return (init_settings,)
+
+
+def _checked(options: object, whose: str, key: str) -> BaseModel:
+    if not isinstance(options, BaseModel):
+        raise SettingsError(f"the options of {whose} were not checked; read settings with load()", key=key)
+    return options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,19 @@ ON_NODES = (Verb.STOP, Verb.SUSPEND, Verb.REBOOT)
 """What a rule may have done to the node of an appliance."""
 REPLACE = "replace"
 """And this: a new node in the place of the old one."""
-VERBS = (*ON_NODES, REPLACE, *commands.OFFERED)
+NOTIFY = "notify"
+"""And this: somebody is told, and the next rung follows at once."""
+EVERYBODY = "*"
+"""All notifiers: whom ``notify`` means that names nobody."""
+VERBS = (*ON_NODES, REPLACE, NOTIFY, *commands.OFFERED)
 """Everything that may stand in ``then``."""
 
 
-def faults(given: tuple[PolicySettings, ...], source: Source, path: Path) -> Iterator[SettingsError]:
-    """Everything that is wrong with the policies of the settings file at ``path``, whose rules are compiled for it."""
+def faults(
+    given: tuple[PolicySettings, ...], source: Source, path: Path, *, notifiers: Collection[str]
+) -> Iterator[SettingsError]:
+    """Everything that is wrong with the policies of the settings file at ``path``, whose rules are compiled for it.
+    ``notifiers`` are the names of those that are configured."""
     if not given:
         return
     for name, count in Counter(policy.name for policy in given).items():
@@ -42,7 +49,9 @@ def faults(given: tuple[PolicySettings, ...], source: Source, path: Path) -> Ite
                 yield source.problem((*key, "rules", name), f"is there {count} times; keep one", with_value=False)
         rules = {rule.name: rule for rule in effective[policy.name].rules}
         for rule in policy.rules:
-            yield from _of_rule(policy, rules[rule.name], (*key, "rules", rule.name), source, path)
+            here = (*key, "rules", rule.name)
+            yield from _of_rule(policy, rules[rule.name], here, source, path)
+            yield from _of_telling(rules[rule.name], here, source, notifiers)
         for exemption in policy.exemptions:
             if exemption.rule not in ("*", *rules):
                 what = f"names no rule of this policy{nearest(exemption.rule, list(rules))}"
@@ -67,6 +76,20 @@ def _of_rule(
         what = _unable(remedy, rule)
         if what:
             yield source.problem((*key, "then"), what, value=remedy.verb)
+
+
+def _of_telling(rule: RuleSettings, key: Key, source: Source, notifiers: Collection[str]) -> Iterator[SettingsError]:
+    """Rungs that tell somebody who is not there."""
+    for remedy in rule.then if rule.enabled else ():
+        to = remedy.arguments.get("to", EVERYBODY)
+        if remedy.verb != NOTIFY:
+            continue
+        if not notifiers:
+            what = "tells nobody: no notifier is configured; [notify.<name>] is one"
+            yield source.problem((*key, "then"), what, value=NOTIFY)
+        elif to not in (EVERYBODY, *notifiers):
+            what = f"names no notifier{nearest(to, list(notifiers))}"
+            yield source.problem((*key, "then", "to"), what, value=to)
 
 
 def _sentence(error: RuleError, rule: RuleSettings, key: Key, source: Source, path: Path) -> SettingsError:
@@ -96,6 +119,8 @@ def _unable(remedy: RemedySettings, rule: RuleSettings) -> str:
     """Why a remedy cannot be; empty when it can."""
     if remedy.verb not in VERBS:
         return f"is no action that a rule can take{nearest(remedy.verb, [str(verb) for verb in VERBS])}"
+    if remedy.verb == NOTIFY:
+        return "takes no argument but to, the name of a notifier" if remedy.arguments.keys() - {"to"} else ""
     if remedy.verb == REPLACE or Verb(remedy.verb) not in GUEST_VERBS:
         return "takes no arguments" if remedy.arguments else ""
     # A rule that stands for each application means that application.

@@ -132,7 +132,7 @@ def _must(kind: str, context: Mapping[str, Any], message: str) -> str:
     match kind:
         case "value_error":
             return str(context["error"])
-        case "literal_error":
+        case "literal_error" | "enum":
             return f"must be one of {context['expected']}"
         case "greater_than_equal":
             return "must not be negative" if context["ge"] == 0 else f"must be at least {context['ge']}"

@@ -22,7 +22,7 @@ from cloudmon.settings.sentences import Key, Source
 
 PREFIX = "CLOUDMON_"
 DELIMITER = "__"
-NAMED = ("clouds", "templates", "sets")
+NAMED = ("clouds", "templates", "sets", "notify")
 """Groups whose keys are names; in a variable an underscore of such a name stands for its hyphen, and case does not
 count."""
 
@@ -106,17 +106,19 @@ def secret(path: Path, key: Key, source: Source, files: Files) -> str:
 
 
 def _as_written(table: Table, variables: Mapping[str, str | None]) -> None:
-    """Provider options are text until the provider's model reads them: a password of digits must not become a
-    number."""
-    clouds = table.get("clouds")
-    for name, cloud in clouds.items() if isinstance(clouds, dict) else ():
-        options = cloud.get("options") if isinstance(cloud, dict) else None
-        if not isinstance(options, dict):
-            continue
-        for option, value in options.items():
-            text = variables.get(f"{PREFIX}clouds{DELIMITER}{name}{DELIMITER}options{DELIMITER}{option}".lower())
-            if text is not None and not isinstance(value, dict | list):
-                options[option] = text
+    """Options of providers and notifiers are text until their own model reads them: a password of digits must not
+    become a number."""
+    for group in ("clouds", "notify"):
+        named = table.get(group)
+        for name, one in named.items() if isinstance(named, dict) else ():
+            options = one.get("options") if isinstance(one, dict) else None
+            if not isinstance(options, dict):
+                continue
+            for option, value in options.items():
+                parts = (group, name, "options", option)
+                text = variables.get(f"{PREFIX}{DELIMITER.join(parts)}".lower())
+                if text is not None and not isinstance(value, dict | list):
+                    options[option] = text
 
 
 def _name(name: str, group: object) -> str:
