@@ -167,6 +167,10 @@ class Watch:
     def findings(self) -> list[Finding]:
         return list(self.store.findings.open(EVERYONE))
 
+    def seen(self) -> dict[int, str]:
+        """What the store says each appliance of the only set is, for loops in which a command would take too long."""
+        return {member.ordinal: member.state.value for member in self.store.members.all(EVERYONE)}
+
 
 def dummy(cloud: str, folder: Path, more: str = "") -> str:
     """The settings of one simulated cloud, of this folder alone."""
