@@ -54,6 +54,15 @@ class Notifier(Protocol):
         """
 
 
+@runtime_checkable
+class Reachable(Protocol):
+    """A notifier that can be looked at without anything being handed over: for ``cloudmon doctor``."""
+
+    def reach(self) -> str:
+        """Go as far as goes without telling anything: connect, encrypt, log in. How far that was, one line; errors as
+        :meth:`Notifier.send`."""
+
+
 class NotifierFactory(Protocol):
     """What the entry-point group ``cloudmon.notifiers`` names: a class whose instances are notifiers.
 

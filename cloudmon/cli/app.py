@@ -36,6 +36,8 @@ COMMANDS: Mapping[str, Entry] = {
     "actions": Entry("actions:actions", "Show control actions: why they were taken and how they ended."),
     "policy": Entry("policy:app", "List the rules of detection, and try them on recorded facts."),
     "incidents": Entry("actions:incidents", "Show what could not be brought to its end."),
+    "notifications": Entry("notify:notifications", "Show what was told to whom, and what came of it."),
+    "notify": Entry("notify:app", "List who is told of findings, and send them test messages."),
     "confirm": Entry("act:confirm", "Let pass for an hour what a breaker holds back."),
     "sets": Entry("sets:app", "List, show, extend, pause, protect, maintain, release and retire sets."),
     "why": Entry("why:why", "Tell the story of an appliance: facts, decisions, actions, outcomes."),

@@ -153,6 +153,7 @@ def until(service: Service, ended: Callable[[], bool], timeout_s: float) -> bool
     while True:
         here = here or turn.ours()
         report = service.tick() if here else None
+        told = here and service.tell()
         if ended():
             return True
         left_s = deadline - clock.monotonic()
@@ -161,6 +162,8 @@ def until(service: Service, ended: Callable[[], bool], timeout_s: float) -> bool
         pause_s = POLL_S
         if report is not None:
             pause_s = service.settings.monitor.poll_interval_s
+            if told or service.telling:
+                pause_s = min(pause_s, POLL_S)
             if report.next_at is not None:
                 pause_s = min(pause_s, (report.next_at - clock.now()).total_seconds())
         clock.wait(never, min(left_s, max(SHORTEST_S, pause_s)))

@@ -32,6 +32,9 @@ from cloudmon.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
+from cloudmon.model.messages import DeliveryState
+from cloudmon.model.tenants import EVERYONE
+from cloudmon.notifier import Reachable
 from cloudmon.provider import abilities
 from cloudmon.settings import Settings
 from cloudmon.settings.keys import log_key_path
@@ -95,6 +98,7 @@ def everything(path: Path, clock: Clock) -> Iterator[Check]:
     yield key(told)
     yield from store(told, clock)
     yield from clouds(told, clock)
+    yield from notifiers(told, clock)
 
 
 def versions() -> Check:
@@ -170,6 +174,7 @@ def store(told: Settings, clock: Clock) -> Iterator[Check]:
         yield Check("store", Verdict.GOOD, f"{about}, estate {found.estate}")
         yield owner(found)
         yield clock_of(found, clock.now())
+        yield from deliveries(found, told, clock.now())
     except StoreError as error:
         yield Check("store", Verdict.WRONG, f"{about}: {error.message}", _next(error, NEXT_FOR_STORE))
     finally:
@@ -252,6 +257,42 @@ def cloud(told: Settings, name: str, clock: Clock) -> Check:
             f"cloud {name}", Verdict.WRONG, found, "nothing can be launched: check region, zones and permissions"
         )
     return Check(f"cloud {name}", Verdict.GOOD, found)
+
+
+def notifiers(told: Settings, clock: Clock) -> Iterator[Check]:
+    """Whether each notifier can be reached; nothing is told to anybody."""
+    if told.notify:
+        with ThreadPoolExecutor(max_workers=min(16, len(told.notify))) as pool:
+            yield from pool.map(lambda name: notifier(told, name, clock), told.notify)
+
+
+def notifier(told: Settings, name: str, clock: Clock) -> Check:
+    """One notifier, as far as goes without telling anything."""
+    subject, about = f"notifier {name}", told.notify[name]
+    mend = f"check notify.{name}.options and the network; then: cloudmon notify test {name}"
+    try:
+        factory = plugins.notifier(about.kind)
+        made = factory(name, told.notifier_options(name), now=clock.now, timeout_s=about.timeout_s)
+        found = made.reach() if isinstance(made, Reachable) else "cannot be looked at without telling something"
+    except CloudmonError as error:
+        return Check(subject, Verdict.WRONG, f"{about.kind}: {error.message}", mend)
+    except Exception as error:  # whatever a notifier raises although its contract forbids it
+        return Check(subject, Verdict.WRONG, f"{about.kind}: {type(error).__name__}", mend)
+    return Check(subject, Verdict.GOOD, f"{about.kind}: {found}")
+
+
+def deliveries(found: Store, told: Settings, now: dt.datetime) -> Iterator[Check]:
+    """Whether anything that was to be told lately was given up, or waits for longer than it should."""
+    log = found.messages
+    for name in told.notify:
+        dead = log.deliveries(
+            EVERYONE, notifier=name, state=DeliveryState.DEAD, since=now - dt.timedelta(days=1), limit=100
+        )
+        waits = [one for one in log.pending(EVERYONE, name, 100) if one.error]
+        if dead or waits:
+            last = (waits or dead)[0].error
+            what = f"{len(waits)} wait, {len(dead)} were given up within a day; {last}"
+            yield Check(f"deliveries {name}", Verdict.NOTE, what, f"cloudmon notifications --notifier {name}")
 
 
 def _many(things: Collection[object], name: str) -> str:

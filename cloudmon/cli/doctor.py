@@ -8,7 +8,7 @@ from cloudmon.cli.options import Config, Format, Output
 
 
 def doctor(config: Config = None, output: Output = Format.TABLE) -> None:
-    """Check settings, store, clouds and clock, and say what to do. Changes nothing; exit 1 when something is wrong."""
+    """Check settings, store, clouds, notifiers, clock, and say what to do. Changes nothing; exit 1 if one is wrong."""
     from cloudmon.cli import checks, opening
     from cloudmon.cli.output import Column, emit
 

@@ -52,6 +52,25 @@ class CloudHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifierHealth:
+    """What is known of telling somebody through one notifier."""
+
+    name: str
+    kind: str
+    failing: bool
+    """True when the last try failed."""
+    pending: int = 0
+    """Deliveries that have not come to their end, at the last look."""
+    dead: int = 0
+    """Deliveries that were given up since this monitor began."""
+    last_sent_at: dt.datetime | None = None
+    last_error: str = ""
+    last_error_at: dt.datetime | None = None
+    paused_until: dt.datetime | None = None
+    """Until when nothing is handed to it, because it does not answer or asked to wait."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoreHealth:
     """The memory outside the cloud."""
 
@@ -73,6 +92,7 @@ class HealthView:
     jobs: tuple[JobHealth, ...] = ()
     workers: tuple[WorkersHealth, ...] = ()
     clouds: tuple[CloudHealth, ...] = ()
+    notifiers: tuple[NotifierHealth, ...] = ()
     store: StoreHealth | None = None
     """None while it is being opened."""
     estate: str = ""
@@ -87,7 +107,7 @@ class HealthView:
     def troubles(self) -> tuple[str, ...]:
         """Why this monitor does not do its work, one sentence each; empty when it does.
 
-        A cloud that fails is no trouble of the monitor: it is shown, and dealt with.
+        A cloud or a notifier that fails is no trouble of the monitor: it is shown, and dealt with.
         """
         found = [
             f"Job {job.name} is late: nothing ended well for {job.late_after_s:g} s." for job in self.jobs if job.late

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -17,9 +17,11 @@ from cloudmon.model.appliances import Member
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.guests import Enrolment
 from cloudmon.model.identity import ApplianceId
+from cloudmon.model.messages import DeliveryState
 from cloudmon.model.requests import Request, RequestState, RequestVerb
 from cloudmon.model.sets import ApplianceSet, SetSpec
 from cloudmon.model.tenants import Scope
+from cloudmon.plugins import nearest
 from cloudmon.reconcile import adoption
 from cloudmon.reconcile import requests as asking
 from cloudmon.reconcile.picture import Estate
@@ -46,6 +48,8 @@ class Desk:
     admit: Admit
     unseated: Callable[[ApplianceId], None]
     """Told of appliances whose agent is not believed any more."""
+    notifiers: Collection[str] = ()
+    """Names of those through whom somebody can be told."""
 
     def answer_pending(self, now: dt.datetime) -> None:
         """Answer what can be answered from the store alone. Adoption waits for a view, see :mod:`adopt`."""
@@ -74,6 +78,8 @@ class Desk:
             return self._end_orphan(request)
         if request.verb is RequestVerb.CONFIRM:
             return Answer(RequestState.ACCEPTED)
+        if request.verb is RequestVerb.NOTIFY:
+            return self._try_out(request, now)
         aset, members = self.target(request)
         if request.verb in (RequestVerb.ENROL, RequestVerb.REVOKE):
             return self._about_agent(request, members, now)
@@ -115,6 +121,19 @@ class Desk:
             ),
         )
         return Answer(RequestState.DONE, f"a token for {request.target}, good once until {until:%H:%M:%S} UTC")
+
+    def _try_out(self, request: Request, now: dt.datetime) -> Answer:
+        """A test message; the same request again makes no second one."""
+        from cloudmon.notices import wording  # noqa: PLC0415  # only for who asks
+
+        name = request.target
+        if name not in self.notifiers:
+            return asking.refused(f"there is no notifier named {name}{nearest(name, list(self.notifiers))}")
+        trial = wording.trial(
+            request.id, request.target, request.tenant, estate=self.store.estate, author=request.author, now=now
+        )
+        self.store.messages.route(self.owner, [trial])
+        return Answer(RequestState.ACCEPTED)
 
     def target(self, request: Request) -> tuple[ApplianceSet | None, Sequence[Member]]:
         """The active set that a request names, as its tenant sees it, and the set's members."""
@@ -190,6 +209,8 @@ class Desk:
         if request.verb is RequestVerb.END_ORPHAN:
             still = any(f.subject == f"node:{request.target}" for f in estate.findings)
             return None if still else Answer(RequestState.DONE, f"{request.target} has ended")
+        if request.verb is RequestVerb.NOTIFY:
+            return self._tried_out(request)
         if request.verb is RequestVerb.ADOPT:
             return adoption.progress(request, asked.get(request.id, ()))
         aset, members = self.target(request)
@@ -198,3 +219,12 @@ class Desk:
                 return Answer(RequestState.DONE, "the set has ended")
             return Answer(RequestState.FAILED, "the set has ended")
         return asking.progress(request, members, asked.get(request.id, ()))
+
+    def _tried_out(self, request: Request) -> Answer | None:
+        found = self.store.messages.delivery(Scope.of(request.tenant), request.id)
+        if found is None:
+            return Answer(RequestState.FAILED, "it is not known what became of it")
+        if found.state is DeliveryState.SENT:
+            remark = f"; {found.error}" if found.error else ""
+            return Answer(RequestState.DONE, f"{request.target} took it{remark}")
+        return Answer(RequestState.FAILED, found.error) if found.state is DeliveryState.DEAD else None

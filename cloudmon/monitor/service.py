@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
@@ -21,7 +21,7 @@ from cloudmon import logs, plugins
 from cloudmon.clock import Clock, SystemClock
 from cloudmon.engine.workers import ThreadedWorkers, Workers
 from cloudmon.errors import CloudError, SettingsError, StoreError, StoreUnavailable
-from cloudmon.model.health import CloudHealth
+from cloudmon.model.health import CloudHealth, NotifierHealth
 from cloudmon.model.offers import Offer
 from cloudmon.monitor import forecast, reporting, self_usage
 from cloudmon.monitor import wanted as wanting
@@ -29,29 +29,32 @@ from cloudmon.monitor.act import Boot, as_it_is
 from cloudmon.monitor.insides import Insides
 from cloudmon.monitor.journal import Journal
 from cloudmon.monitor.line import Line
-from cloudmon.monitor.observe import CloudFacts
 from cloudmon.monitor.pace import Allowance, Pace, Paced
+from cloudmon.monitor.policy import policy_of
 from cloudmon.monitor.reports import PlanReport, TickReport
-from cloudmon.monitor.tick import Monitor, Policy, View
+from cloudmon.monitor.tick import Monitor
 from cloudmon.provider import Provider
 from cloudmon.reconcile import putback
-from cloudmon.reconcile.limits import ClassLimits, Limits
 from cloudmon.settings import (
-    BreakerSettings,
     MonitorSettings,
     Settings,
     SettingsFile,
-    SweepSettings,
     log_key,
     secrets_of,
 )
 from cloudmon.store import Lock, Missing, Ownership, Store, open_store
+
+if TYPE_CHECKING:
+    from cloudmon.monitor.herald import Herald
 
 _log = structlog.get_logger(__name__)
 
 LEAVING_SHARE = 0.8
 """Part of the drain time in which a monitor that was told to end has left; the rest is the process's own end."""
 
+
+LAST_TOLD_S = 1.0
+"""How long the end waits for what is being told."""
 
 TIDY = dt.timedelta(hours=1)
 """Between two times at which old reports are forgotten."""
@@ -67,31 +70,6 @@ def _stuck_after_s(monitor: MonitorSettings) -> float:
 
 def _differ(one: MonitorSettings, other: MonitorSettings, name: str) -> bool:
     return bool(getattr(one, name) != getattr(other, name))
-
-
-def limits_of(breakers: BreakerSettings, sweep: SweepSettings) -> Limits:
-    """The breakers as the pure rooms know them."""
-    plain = {name: getattr(breakers, name) for name in BreakerSettings.model_fields if hasattr(Limits, name)}
-    for name in ("disruptive", "destructive", "retirement"):
-        found = getattr(breakers, name)
-        plain[name] = ClassLimits(found.per_set, found.per_tenant, found.per_cloud, found.window_s)
-    return Limits(**plain, end_orphans=sweep.orphans == "end", end_duplicates=sweep.duplicates == "end")
-
-
-def policy_of(settings: Settings, today: dt.date, *, confirmed: bool = False) -> Policy:
-    """What the settings say about a tick."""
-    monitor = settings.monitor
-    return Policy(
-        limits=limits_of(settings.breakers, settings.sweep),
-        clouds={
-            name: CloudFacts(cloud.listing_lag_s, monitor.call_timeout_s) for name, cloud in settings.clouds.items()
-        },
-        prices={name: cloud.price_overrides(today) for name, cloud in settings.clouds.items()},
-        view=View(settings.author, settings.specs(), confirmed),
-        poll_interval_s=monitor.poll_interval_s,
-        call_timeout_s=monitor.call_timeout_s,
-        rules=settings.rulebook(),
-    )
 
 
 class Service:
@@ -128,6 +106,7 @@ class Service:
         self._exit = ExitStack()
         self._given = workers
         self._monitor: Monitor | None = None
+        self._herald: Herald | None = None
         self._lock: Lock | None = None
         self.store: Store
         self.workers: Workers[Provider]
@@ -231,6 +210,7 @@ class Service:
         self._lock = self._exit.enter_context(self.store.lock(now))
         before = self.store.monitors.current()
         missing = self._missing()
+        self.store.messages.keep(bool(self.settings.notify))
         noticed = [putback.noticed(sum(one.anchored - one.stored for one in missing), len(missing), now)]
         owner = self.store.monitors.begin(
             host=socket.gethostname(), pid=os.getpid(), now=now, changes=noticed if missing else ()
@@ -250,6 +230,9 @@ class Service:
             insides=Insides(self.store, self.settings.rulebook()),
             boot=self._boot,
         )
+        from cloudmon.monitor.herald import Herald  # noqa: PLC0415  # who only looks tells nobody
+
+        self._herald = Herald(self.store, owner, self.clock, self.settings)
         self._exit.callback(self._end, owner, meter)
         self.meter = meter
         meter.begin(now)
@@ -272,6 +255,20 @@ class Service:
     def began(self) -> bool:
         """Whether :meth:`begin` made a monitor."""
         return self._monitor is not None
+
+    def tell(self) -> bool:
+        """Tell whoever is to be told, beside ticks; returns at once. True when another tick is worth while. Raises
+        Fenced as a tick does."""
+        return self._herald is not None and self._herald.run()
+
+    @property
+    def telling(self) -> bool:
+        """Whether somebody is being told right now."""
+        return self._herald is not None and self._herald.speaking
+
+    def notifiers_health(self) -> tuple[NotifierHealth, ...]:
+        """How telling goes."""
+        return self._herald.health() if self._herald is not None else ()
 
     def lock_held(self) -> bool:
         """Whether the store is still this monitor's alone; once False it never is again."""
@@ -346,21 +343,26 @@ class Service:
                 self.workers.size(settings.monitor.workers_per_cloud, _stuck_after_s(settings.monitor))
             self.workers.replace(settings.clouds)
         self.settings = settings
+        if self._herald is not None:
+            self._herald.take_over(settings)
         self.monitor.policy = policy_of(settings, self.clock.now().date())
         _log.info("took over changed settings", file=str(self._file.path))
         return True
 
     def tidy(self) -> None:
-        """Forget reports that are older than the settings keep them, now and then."""
+        """Forget reports and deliveries that are older than the settings keep them, now and then."""
         now = self.clock.now()
-        channel = self.settings.channel
-        if channel is None or (self._tidied_at is not None and now - self._tidied_at < TIDY):
+        if self._tidied_at is not None and now - self._tidied_at < TIDY:
             return
         self._tidied_at = now
-        before = now - dt.timedelta(seconds=channel.keep_reports_s)
-        forgotten = self.store.reports.prune(self.monitor.owner, before=before)
-        if forgotten:
-            _log.info("forgot old reports", count=forgotten)
+        owner, channel = self.monitor.owner, self.settings.channel
+        before = now - dt.timedelta(seconds=self.settings.monitor.keep_deliveries_s)
+        told = self.store.messages.prune(owner, before=before)
+        reports = 0
+        if channel is not None:
+            reports = self.store.reports.prune(owner, before=now - dt.timedelta(seconds=channel.keep_reports_s))
+        if reports or told:
+            _log.info("forgot old reports and deliveries", reports=reports, deliveries=told)
 
     def refresh_offers(self) -> None:
         """Read the offers of clouds whose offers are older than the settings allow. A cloud that does not answer
@@ -394,11 +396,20 @@ class Service:
 
     def _end(self, owner: Ownership, meter: self_usage.Meter) -> None:
         """The monitor's last words, for which nobody waits longer than there is time."""
+        self._tell_the_last()
         words = threading.Thread(target=self._last_words, args=(owner, meter), name="last words", daemon=True)
         words.start()
         words.join(self._left_s())
         if words.is_alive():
             _log.warning("the store was too slow to write down the end of this monitor")
+
+    def _tell_the_last(self) -> None:
+        """What was found last is told as well, where that goes quickly; the next monitor tells the rest."""
+        if self._herald is None:
+            return
+        with contextlib.suppress(StoreError):
+            self._herald.run()
+        self._herald.close(min(LAST_TOLD_S, self._left_s() / 2))
 
     def _last_words(self, owner: Ownership, meter: self_usage.Meter) -> None:
         """A store that is away, or somebody else's by now, does without them."""

@@ -25,6 +25,9 @@ REQUESTS_S = 1.0
 ATTEND_S = 1.0
 """Seconds between two looks at appliances whose time has come; reports are looked at as they come."""
 
+NOTIFY_S = 1.0
+"""Seconds between two looks whether anybody is to be told; where nothing happened nothing is read."""
+
 WATCH_S = 5.0
 """Seconds between two looks at calls that hang, and at the lock on the store."""
 
@@ -77,6 +80,7 @@ class Serving:
         self._engine.every("tick", monitor.poll_interval_s, self._tick, late_after_s=late_s, jitter=monitor.poll_jitter)
         self._engine.every("requests", REQUESTS_S, self._look_for_work, late_after_s=late_s)
         self._engine.every("attend", ATTEND_S, self._attend, late_after_s=late_s)
+        self._engine.every("notify", NOTIFY_S, self._tell, late_after_s=late_s)
         self._engine.every("watch", WATCH_S, self._watch, late_after_s=60.0)
         # What waits for its turn must not hold up the end: it is given back as soon as the end is asked for.
         threading.Thread(target=self._let_go, name="let go", daemon=True).start()
@@ -104,6 +108,7 @@ class Serving:
             jobs=self._engine.health(),
             workers=workers,
             clouds=service.clouds_health(),
+            notifiers=service.notifiers_health(),
             store=StoreHealth(
                 service.store.url_shown,
                 reachable=not self._away,
@@ -159,6 +164,15 @@ class Serving:
             return  # the tick says so; the same is looked at again
         if begun:
             _log.info("attended", begun=begun)
+
+    def _tell(self) -> None:
+        try:
+            answered = self._service.tell()
+        except Fenced as error:
+            self._end(error)
+            return
+        if answered:
+            self._engine.nudge("tick")
 
     def _note_away(self, away: str) -> None:
         if away and not self._away:

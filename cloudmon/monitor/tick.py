@@ -77,6 +77,8 @@ class Policy:
     call_timeout_s: float
     rules: tuple[policies.Policy, ...] = ()
     """What is detected inside appliances, and what is done about it."""
+    notifiers: tuple[str, ...] = ()
+    """Names of those through whom somebody can be told."""
 
 
 @dataclass(slots=True)
@@ -135,7 +137,7 @@ class Monitor:
         performed, failed = self.collect(0.0)
         with self._turn:
             notes = self._admit_own(now)
-            desk = asks.Desk(self.store, self.owner, self._admit, self._unseated)
+            desk = asks.Desk(self.store, self.owner, self._admit, self._unseated, self.policy.notifiers)
             desk.answer_pending(now)
             adoptions = adopt.pending(self.store)
             estate = self._load(now)

@@ -11,6 +11,8 @@ from cloudmon.model.messages import DIGEST, Delivery, DeliveryEvent, DeliverySta
 
 FIRST_S, LONGEST_S = 5.0, 900.0
 """Pauses after the first try that failed, and at most; doubled with each."""
+LONGEST_WISH_S = 86_400.0
+"""For longer than that nobody is left alone because he asked for it."""
 MOST_REFUSALS = 10
 """Tries of one that is refused though others may not be: it must not stand in the way of what comes after it."""
 
@@ -23,7 +25,9 @@ def due(pending: Sequence[Delivery], now: dt.datetime) -> list[Delivery]:
     Arguments:
         pending: all of them, or the oldest, in their order.
     """
-    return sorted((one for one in _heads(pending) if one.due_at <= now), key=lambda one: (one.attempts, one.seq))
+    free = (one for one in _heads(pending) if one.due_at <= now)
+    # Somebody waits for what comes of a trial.
+    return sorted(free, key=lambda one: (one.event is not DeliveryEvent.TEST, one.attempts, one.seq))
 
 
 def next_at(pending: Sequence[Delivery]) -> dt.datetime | None:
@@ -46,6 +50,16 @@ def _heads(pending: Sequence[Delivery]) -> list[Delivery]:
         if is_digest:
             barred.add(one.tenant)
     return found
+
+
+def begun(delivery: Delivery) -> Delivery:
+    """One more try of it is made."""
+    return replace(delivery, attempts=delivery.attempts + 1)
+
+
+def masked(delivery: Delivery, error: str) -> Delivery:
+    """With these words for what was wrong, or remarked."""
+    return replace(delivery, error=error)
 
 
 def sent(delivery: Delivery, remark: str, now: dt.datetime) -> Delivery:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -98,14 +98,43 @@ class Mail:
     def send(self, notice: Notice) -> str:
         """As :meth:`cloudmon.notifier.Notifier.send` promises. A server that takes it for some and refuses others has
         taken it, and the remark says whom it refused; one that asks some to come again is tried again for all."""
+        with self._translated(), self._connected() as server:
+            refused = self._handed_over(server, notice)
+        if _later(refused):
+            raise NotifierUnavailable(f"{self._where} asks to come again: {_said(refused)}", notifier=self.name)
+        return f"refused for {_said(refused)}" if refused else ""
+
+    def _handed_over(self, server: smtplib.SMTP, notice: Notice) -> Mapping[str, tuple[int, bytes]]:
+        """Those whom the server refused, at least for now."""
+        import smtplib  # noqa: PLC0415  # only where mail is sent
+
+        options = self._options
+        try:
+            return server.send_message(message(notice, options), options.from_, list(options.to))
+        except smtplib.SMTPRecipientsRefused as error:
+            if _later(error.recipients):
+                return error.recipients
+            raise NoticeRefused(f"{self._where} refuses {_said(error.recipients)}", notifier=self.name) from error
+
+    def reach(self) -> str:
+        """As :meth:`cloudmon.notifier.Reachable.reach` promises."""
+        with self._translated(), self._connected() as server:
+            server.noop()
+        sure = "in the clear" if self._options.security == "none" else "its certificate is believed"
+        login = f", {self._options.user} may log in" if self._options.user else ""
+        return f"{self._where} answers, {sure}{login}"
+
+    @property
+    def _where(self) -> str:
+        return self._options.host
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """What the library raises, in our own words."""
         import smtplib  # noqa: PLC0415  # only where mail is sent
 
         try:
-            refused = self._hand_over(message(notice, self._options))
-        except smtplib.SMTPRecipientsRefused as error:
-            if not _later(error.recipients):
-                raise NoticeRefused(f"{self._where} refuses {_said(error.recipients)}", notifier=self.name) from error
-            refused = error.recipients
+            yield
         except smtplib.SMTPResponseException as error:
             said = f"{self._where} answers: {_words(error.smtp_code, error.smtp_error)}"
             # Who is not let in now may be let in when somebody has mended the settings; so may whatever comes after.
@@ -115,16 +144,10 @@ class Mail:
         except (OSError, smtplib.SMTPException) as error:
             what = str(error) or type(error).__name__
             raise NotifierUnavailable(f"{self._where} did not take it: {what}", notifier=self.name) from error
-        if _later(refused):
-            raise NotifierUnavailable(f"{self._where} asks to come again: {_said(refused)}", notifier=self.name)
-        return f"refused for {_said(refused)}" if refused else ""
 
-    @property
-    def _where(self) -> str:
-        return self._options.host
-
-    def _hand_over(self, told: EmailMessage) -> Mapping[str, tuple[int, bytes]]:
-        """Those whom the server refused; at least one was taken."""
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[smtplib.SMTP]:
+        """The server, encrypted and logged in as the settings say."""
         import smtplib  # noqa: PLC0415  # only where mail is sent
 
         options, server = self._options, self._server()
@@ -137,10 +160,9 @@ class Mail:
                     server.starttls(context=self._context())
                 if options.password is not None:
                     server.login(options.user, options.password.get_secret_value())
-                refused = server.send_message(told, options.from_, list(options.to))
+                yield server
                 with contextlib.suppress(smtplib.SMTPException, OSError):  # it is taken, whatever is said now
                     server.quit()
-                return refused
             finally:
                 server.close()
 

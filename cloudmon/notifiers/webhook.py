@@ -163,6 +163,21 @@ class Webhook:
         more = "; redirects are not followed" if 300 <= answer.status < 400 else ""
         raise NoticeRefused(f"{self._where} refuses it: {said}{more}", notifier=self.name, code=str(answer.status))
 
+    def reach(self) -> str:
+        """As :meth:`cloudmon.notifier.Reachable.reach` promises."""
+        try:
+            connection = self._connection()
+            try:
+                with patience.at_most(self._timeout_s * patience.SHARES, lambda: connection.sock):
+                    connection.connect()
+            finally:
+                connection.close()
+        except (OSError, http.client.HTTPException) as error:
+            what = str(error) or type(error).__name__
+            raise NotifierUnavailable(f"{self._where} did not answer: {what}", notifier=self.name) from error
+        sure = "its certificate is believed" if self._url.scheme == "https" else "in the clear"
+        return f"{self._where} answers, {sure}{'' if self._keys else '; notices are not signed: it has no secret'}"
+
     @property
     def _where(self) -> str:
         """Whom one speaks to, without what may be secret in the URL."""

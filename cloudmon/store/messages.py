@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloudmon.model.messages import Delivery, DeliveryState, Message
+from cloudmon.model.messages import Delivery, DeliveryEvent, DeliveryState, Message
 from cloudmon.model.tenants import Scope
 from cloudmon.store.database import Database
 from cloudmon.store.owned import Owned, Ownership, Writing
@@ -82,9 +82,12 @@ class Messages:
             return True
 
         try:
-            return self._owned.write(owner, work)
+            done = self._owned.write(owner, work)
         except _Tried:
             return False
+        if made:
+            self._owned.stirred()
+        return done
 
     # --- deliveries -------------------------------------------------------------------------------------------------
 
@@ -92,6 +95,12 @@ class Messages:
         """Those of one notifier that have not come to their end, in their order."""
         row = deliveries.c
         return self._where(scope, _PENDING, row.notifier == notifier, order=(row.seq,), limit=limit)
+
+    def growing(self, scope: Scope, now: dt.datetime) -> list[Delivery]:
+        """Digests that are neither due nor tried yet: they take in what comes."""
+        row = deliveries.c
+        where = (row.event == DeliveryEvent.DIGEST, row.attempts == 0, row.due_at > now)
+        return self._where(scope, _PENDING, *where, order=(row.seq,), limit=1_000)
 
     def unfinished(self, scope: Scope) -> Mapping[str, int]:
         """How many are pending, by notifier."""

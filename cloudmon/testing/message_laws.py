@@ -12,7 +12,7 @@ from cloudmon.errors import Fenced
 from cloudmon.model.appliances import ApplianceState
 from cloudmon.model.changes import Change, Expect, FindingEnd, Telling
 from cloudmon.model.findings import Finding, FindingKind
-from cloudmon.model.messages import DeliveryState, Message, MessageEvent
+from cloudmon.model.messages import DeliveryEvent, DeliveryState, Message, MessageEvent
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.testing.store_words import START, StoreWords, later
 
@@ -167,8 +167,10 @@ class MessageLaws(StoreWords):
 
     def test_a_digest_grows_until_it_is_tried(self) -> None:
         messages = self._store.messages
-        digest = self.delivery("d-1")
-        messages.route(self._owner, [digest])
+        digest = self.delivery("d-1", event=DeliveryEvent.DIGEST, due_at=later(30))
+        messages.route(self._owner, [digest, self.delivery("d-0", due_at=later(30))])
+        assert [one.id for one in messages.growing(EVERYONE, later(29))] == ["d-1"]
+        assert messages.growing(EVERYONE, later(30)) == []
         assert messages.route(self._owner, [], grown=[replace(digest, title="two", body={"n": 2})])
         assert messages.claim(self._owner, ["d-1"]) == {"d-1"}
         self.write_telling(Change("default", findings=(self.finding(),)))
@@ -177,7 +179,9 @@ class MessageLaws(StoreWords):
             self._owner, [self.delivery("d-2")], taken=[left.id], grown=[replace(digest, body={"n": 3})]
         )
         assert self.waiting() == [left]
-        (found,) = messages.deliveries(EVERYONE)
+        assert messages.growing(EVERYONE, START) == []
+        found = messages.delivery(EVERYONE, "d-1")
+        assert found is not None
         assert (found.title, found.body, found.attempts) == ("two", {"n": 2}, 1)
 
     # --- delivering -----------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from cloudmon.model.appliances import ApplianceState
 from cloudmon.model.changes import Change, FindingEnd, IncarnationUpdate, IntentUpdate, Timer, TimerKind
 from cloudmon.model.findings import Finding
 from cloudmon.model.identity import ApplianceId
+from cloudmon.model.messages import DeliveryEvent
 from cloudmon.model.offers import Choice, Offer
 from cloudmon.model.sets import ApplianceSet, Control, ControlKind
 from cloudmon.model.tenants import EVERYONE, Scope
@@ -83,6 +84,7 @@ class TenancyLaws(GuestWords):
         "findings.of_appliance": lambda store, scope, aset, _: store.findings.of_appliance(scope, aset.uid, 1),
         "messages.waiting": lambda store, scope, _, __: store.messages.waiting(scope, 9),
         "messages.pending": lambda store, scope, _, __: store.messages.pending(scope, "ops", 9),
+        "messages.growing": lambda store, scope, _, __: store.messages.growing(scope, START),
         "messages.unfinished": lambda store, scope, _, __: store.messages.unfinished(scope),
         "messages.since": lambda store, scope, _, __: store.messages.since(scope, later(-99)),
         "messages.delivery": lambda store, scope, aset, _: store.messages.delivery(scope, f"d-{aset.uid}"),
@@ -157,7 +159,8 @@ class TenancyLaws(GuestWords):
         store.messages.keep(True)
         assert self.write(launched, more) == [True, True]
         store.messages.keep(False)
-        store.messages.route(self._owner, [self.delivery(f"d-{aset.uid}", tenant=tenant)])
+        digest = self.delivery(f"g-{aset.uid}", tenant=tenant, event=DeliveryEvent.DIGEST, due_at=later(9))
+        store.messages.route(self._owner, [self.delivery(f"d-{aset.uid}", tenant=tenant), digest])
         store.requests.add(request)
         store.controls.lay(self._owner, Control(0, ControlKind.PAUSE, aset.uid, 1, "ann", "", START, None), START)
         choice = Choice(Offer("east", "small", "a", 1, 1024, 10), True, "only one")

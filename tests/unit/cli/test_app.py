@@ -19,10 +19,13 @@ SUBCOMMANDS = {
     "placement": ("show",),
     "audit": ("verify", "show"),
     "policy": ("list", "show", "test"),
+    "notify": ("list", "test"),
 }
 SILENT = {"init", "schema", "run", "upgrade"}
 READS = [
-    name for name in COMMANDS if name not in {*SILENT, "sets", "placement", "audit", "policy", "agent", "template"}
+    name
+    for name in COMMANDS
+    if name not in {*SILENT, "sets", "placement", "audit", "policy", "agent", "template", "notify"}
 ]
 
 

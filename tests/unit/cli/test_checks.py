@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import receivers
 
 from cloudmon import errors, plugins, settings
 from cloudmon.cli import checks
 from cloudmon.cli.checks import Check, Verdict
+from cloudmon.model.messages import DeliveryState
 from cloudmon.model.nodes import Listing
 from cloudmon.model.offers import Offer
 from cloudmon.store import open_store
 from cloudmon.testing import FakeClock
+from cloudmon.testing.store_words import StoreWords
 
 NOW = dt.datetime(2027, 1, 1, 12, tzinfo=dt.UTC)
 GOOD = """
@@ -201,3 +205,40 @@ def test_a_sick_cloud_is_wrong_and_says_what_to_do(
     found = checks.cloud(told, "east", FakeClock(NOW))
     assert found.verdict is Verdict.WRONG
     assert found.next.startswith(advice)
+
+
+# --- notifiers ----------------------------------------------------------------------------------------------------
+
+
+def test_a_notifier_is_reached_and_nothing_is_told(config: Path) -> None:
+    with receivers.web() as web:
+        add(config, f'[notify.ops]\nkind = "webhook"\noptions = {{ url = "{web.url}" }}')
+        found = look(config)["notifier ops"]
+        assert (found.verdict, found.found) == (
+            Verdict.GOOD,
+            "webhook: 127.0.0.1 answers, in the clear; notices are not signed: it has no secret",
+        )
+        assert web.posts == []
+    found = look(config)["notifier ops"]
+    assert found.verdict is Verdict.WRONG
+    assert "127.0.0.1 did not answer" in found.found
+    assert "/hook" not in found.found
+    assert "cloudmon notify test ops" in found.next
+
+
+def test_what_was_given_up_or_waits_is_noted(config: Path) -> None:
+    run_once(config)
+    with receivers.web() as web:
+        add(config, f'[notify.ops]\nkind = "webhook"\noptions = {{ url = "{web.url}" }}')
+        assert "deliveries ops" not in look(config)
+        told = settings.load(config)
+        store = open_store(told.store.url_with_password, log_key=settings.log_key(told), anchor_dir=None, now=NOW)
+        owner = store.monitors.begin(host="elsewhere", pid=7, now=NOW)
+        words = StoreWords()
+        given_up = words.delivery("d-1", created_at=NOW, due_at=NOW)
+        store.messages.route(owner, [given_up, words.delivery("d-2", created_at=NOW, due_at=NOW)])
+        store.messages.settle(owner, [replace(given_up, state=DeliveryState.DEAD, ended_at=NOW, error="404 Not Found")])
+        store.monitors.end(owner, NOW)
+        store.close()
+        found = look(config)["deliveries ops"]
+    assert (found.verdict, found.found) == (Verdict.NOTE, "0 wait, 1 were given up within a day; 404 Not Found")

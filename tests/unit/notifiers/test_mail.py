@@ -150,6 +150,7 @@ def test_it_is_encrypted_for_whom_the_settings_believe_and_logs_in(security: str
     with receivers.post_office(**about) as office:
         right = {"security": security, "user": "cm", "password": "open sesame", "ca": ca.read_text()}
         assert mail(office.port, **right).send(NOTICE) == ""
+        assert mail(office.port, **right).reach() == ("127.0.0.1 answers, its certificate is believed, cm may log in")
         with pytest.raises(NotifierUnavailable, match="535"):
             mail(office.port, **{**right, "password": "open barley"}).send(NOTICE)
         with pytest.raises(NotifierUnavailable, match="certificate"):

@@ -171,3 +171,19 @@ def test_http_to_another_machine_is_taken_when_somebody_says_so() -> None:
     """And to this one always."""
     assert WebhookOptions(url="http://h.example/", plain=True).plain
     assert WebhookOptions(url="http://localhost:1/").secret is None
+
+
+def test_it_is_reached_without_anything_being_told(tmp_path: Path) -> None:
+    """As far as TLS goes, and what is missing is said."""
+    tls, ca = receivers.certificate(tmp_path / "a")
+    with receivers.web(tls=tls) as web:
+        assert hook(web.url, ca=ca.read_text(), secret="correct-horse-battery").reach() == (
+            "127.0.0.1 answers, its certificate is believed"
+        )
+        with pytest.raises(NotifierUnavailable, match="certificate"):
+            hook(web.url).reach()
+    with receivers.web() as plain:
+        assert hook(plain.url).reach() == ("127.0.0.1 answers, in the clear; notices are not signed: it has no secret")
+    assert web.posts == plain.posts == []
+    with pytest.raises(NotifierUnavailable, match="did not answer"):
+        hook(plain.url).reach()
