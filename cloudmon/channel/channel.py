@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -33,6 +33,9 @@ from cloudmon.model.guests import Agent, Report, ReportKind
 from cloudmon.model.identity import ApplianceId
 from cloudmon.settings import ChannelSettings
 from cloudmon.store import Ownership, Store
+
+if TYPE_CHECKING:
+    from cloudmon.channel.osquery.endpoints import Osquery
 
 CA_PEM = b"/channel/v1/ca.pem"
 AGENT_PYZ = b"/channel/v1/agent.pyz"
@@ -102,9 +105,23 @@ class Channel:
             store, self._readers, clock, least_interval_s=settings.least_interval_s
         )  # fmt: skip
         enrolling = Enrolling(store, owner_of, self.roster)
+        self._osquery = self._made_osquery(store) if settings.osquery else None
         self._enrolments: Grouped[Asked, Agent | Reason] = Grouped(
             lambda many: [enrolling.enrol(one) for one in many], self._writer, most_at_once=1
         )
+
+    def _made_osquery(self, store: Store) -> Osquery:
+        from cloudmon.channel.osquery.callers import Parts  # noqa: PLC0415  # few have hosts of that kind
+        from cloudmon.channel.osquery.endpoints import Osquery  # noqa: PLC0415
+        from cloudmon.channel.osquery.hosts import Hosts  # noqa: PLC0415
+
+        hosts = Hosts(store, self._readers, self._intake)
+        parts = Parts(
+            self._key, self._gate, self.roster, self._post, self._configs, hosts,
+            lambda asked: self._enrolments.put(asked.enrolment_id, asked), self.complaints, self._clock,
+            lambda: self._closed,
+        )  # fmt: skip
+        return Osquery(parts, most_bytes=self.settings.report_max_kib << 10, small_bytes=SMALL_BODY)
 
     # --- for the service ----------------------------------------------------------------------------------------------
 
@@ -150,6 +167,8 @@ class Channel:
 
     async def answer(self, head: Head, body: Body) -> Reply:
         """The reply to a request. Never raises for anything that a caller can do."""
+        if self._osquery is not None and head.path.startswith(b"/osquery/"):
+            return await self._osquery.reply(head, body)
         if self._closed:
             return replies.refused(503, retry_after_s=RETRY_S)
         if head.method == b"GET":

@@ -173,9 +173,10 @@ class Gate:
 
     def outdated(self, caller: Caller, now: dt.datetime) -> Reason | None:
         """Why a caller's key is not good any more, or None; to be asked again of one who waited."""
-        key = caller.key
-        if key is None:
-            return None
+        return None if caller.key is None else self.lapsed(caller.key, now)
+
+    def lapsed(self, key: keys.Key, now: dt.datetime) -> Reason | None:
+        """Why a key is not good any more, or None."""
         if key.expires_at <= now.timestamp():
             return Reason.EXPIRED
         agent = self._agents(key.appliance)

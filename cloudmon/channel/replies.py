@@ -42,6 +42,11 @@ def refused(status: int = 401, *, retry_after_s: int = 0) -> Reply:
     return _whole(status, [(b"retry-after", b"%d" % retry_after_s)] if retry_after_s else [], b"", b"")
 
 
+def plain(status: int, content: Mapping[str, Any]) -> Reply:
+    """A reply in JSON that nobody signed, for those who could not tell."""
+    return _whole(status, [], _ENCODE(content).encode("utf-8", "replace"), JSON)
+
+
 def public(body: bytes, kind: bytes) -> Reply:
     """Something that anybody may have."""
     return _whole(200, [], body, kind)

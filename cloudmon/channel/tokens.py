@@ -79,6 +79,11 @@ def secret_of(channel_key: bytes, enrolment_id: str) -> bytes:
     return hmac.digest(channel_key, b"enrol|" + enrolment_id.encode("ascii"), "sha256")
 
 
+def fits(channel_key: bytes, token: Token) -> bool:
+    """Whether a token's secret is the one of its enrolment."""
+    return hmac.compare_digest(token.secret, keys.shown(secret_of(channel_key, token.id)))
+
+
 def text(channel_key: bytes, ca: str, enrolment_id: str) -> str:
     """The token as it is handed out. A secret: whoever has it first is the appliance."""
     return f"cm1.{ca}.{enrolment_id}.{keys.shown(secret_of(channel_key, enrolment_id))}"

@@ -43,3 +43,34 @@ def user_data(
         number = member.incarnation if member.node_id else member.incarnation + 1
         token = Token(at.store.estate, member.set_uid, member.ordinal, number)
         typer.echo(act.user_data(named.aset.spec, token, Booting(at.settings, at.clock)), nl=False)
+
+
+@app.command("osquery")
+def osquery(
+    target: Annotated[str, typer.Argument(help="A set, such as storefront.")],
+    ca: Annotated[
+        bool, typer.Option("--ca", help="Print the monitor's own authority, which its hosts must trust, instead.")
+    ] = False,
+    config: Config = None,
+    tenant: Tenant = None,
+) -> None:
+    """Print the flags of osqueryd for a set's hosts, which then are monitored without an agent.
+
+    Each host needs a token of its own beside: cloudmon agent token storefront/3.
+    """
+    from cloudmon.channel.authority import open_authority
+    from cloudmon.channel.osquery import flags
+    from cloudmon.cli import opening
+
+    with opening.opened(config, tenant) as at:
+        named = opening.find(at.store, at.scope, target)
+        channel = at.settings.channel
+        if channel is None or not channel.osquery:
+            raise RequestRefused("osquery hosts are not served; set osquery = true under [channel]")
+        if not ca:
+            typer.echo(flags.text(named.aset.name, channel.told_url, own_ca=channel.tls == "own"), nl=False)
+            return
+        if channel.tls != "own":
+            raise RequestRefused('the proxy in front shows a certificate of its own; tls = "own" has an authority')
+        folder = at.settings.monitor.state_dir / "channel"
+        typer.echo(open_authority(folder, channel.hosts, at.now).ca_pem.decode("ascii"), nl=False)

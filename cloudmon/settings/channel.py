@@ -39,6 +39,9 @@ class ChannelSettings(Group):
     """Duration for which reports are kept, so that what was true of an appliance then can still be told."""
     report_max_kib: Annotated[int, BeforeValidator(number), Field(ge=64, le=65_536)] = 2_048
     """Size in KiB of a report, at most; a full one of a usual server has 45."""
+    osquery: bool = False
+    """True serves osquery's remote API too (``/osquery/v1/``), so that hosts which run osqueryd are monitored without
+    an agent; ``cloudmon template osquery`` prints their flags. They sign nothing: a key within TLS is all they show."""
 
     @field_validator("address")
     @classmethod
