@@ -45,25 +45,78 @@ def postgres_server() -> Iterator[str]:
     server.cleanup()
 
 
-@pytest.fixture
-def new_postgres_url(postgres_server: str) -> Iterator[Callable[[], str]]:
-    """Makes an empty database each time it is called, and drops them all after the test."""
-    made: list[str] = []
+class Databases:
+    """Makes databases each time it is called, and drops them all."""
 
-    def make() -> str:
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._made: list[str] = []
+
+    def __call__(self) -> str:
+        """URL of a new database, which is empty."""
         name = f"cloudmon_{os.getpid()}_{next(_numbers)}"
-        with psycopg.connect(postgres_server, autocommit=True) as connection:
+        with psycopg.connect(self._server, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
-        made.append(name)
-        return postgres_server.replace("/postgres?", f"/{name}?")
+        self._made.append(name)
+        return self._server.replace("/postgres?", f"/{name}?")
 
-    yield make
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        for name in made:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    def drop(self) -> None:
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            for name in self._made:
+                connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def new_postgres_url(postgres_server: str) -> Iterator[Databases]:
+    """Makes an empty database each time it is called, and drops them all after the test."""
+    databases = Databases(postgres_server)
+    yield databases
+    databases.drop()
 
 
 @pytest.fixture
 def postgres_url(new_postgres_url: Callable[[], str]) -> str:
     """URL of an empty PostgreSQL database of the test's own."""
     return new_postgres_url()
+
+
+class Emptied:
+    """One store of the conformance suite, as good as new each time it is called: its rows are gone sooner than a
+    database is made."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        with psycopg.connect(url, autocommit=True) as connection:
+            tables = [
+                str(name)
+                for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            ]
+            sequences = [str(name) for (name,) in connection.execute("SELECT sequencename FROM pg_sequences")]
+            (row,) = connection.execute("SELECT row_to_json(estates)::text FROM estates").fetchall()
+        emptied = [f'DELETE FROM "{name}"' for name in tables if name != "alembic_version"]  # noqa: S608  # ours
+        self._words = [*emptied, *(f"SELECT setval('\"{name}\"', 1, false)" for name in sequences)]
+        self._estate = str(row[0])
+
+    def __call__(self) -> str:
+        """Its URL."""
+        with psycopg.connect(self._url) as connection:
+            connection.execute("SET session_replication_role = replica")  # foreign keys ask for no order
+            connection.execute("; ".join(self._words))
+            connection.execute(
+                "INSERT INTO estates SELECT * FROM json_populate_record(NULL::estates, %s)", [self._estate]
+            )
+        return self._url
+
+
+@pytest.fixture(scope="session")
+def postgres_store(postgres_server: str) -> Iterator[Emptied]:
+    """Gives the URL of a new store of the conformance suite; it is the same database each time."""
+    from cloudmon.store import open_store  # noqa: PLC0415  # not before asserts are rewritten
+    from cloudmon.testing.store_conformance import LOG_KEY  # noqa: PLC0415
+    from cloudmon.testing.store_words import START  # noqa: PLC0415
+
+    databases = Databases(postgres_server)
+    url = databases()
+    open_store(url, log_key=LOG_KEY, anchor_dir=None, now=START).close()
+    yield Emptied(url)
+    databases.drop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,5 +26,5 @@ class TestMemory(StoreConformance):
 
 class TestPostgresql(StoreConformance):
     @pytest.fixture
-    def url(self, postgres_url: str) -> str:
-        return postgres_url
+    def url(self, postgres_store: Callable[[], str]) -> str:
+        return postgres_store()
