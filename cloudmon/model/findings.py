@@ -38,9 +38,9 @@ class Finding:
 
     kind: FindingKind
     subject: str
-    """``<set_uid>/<ordinal>``, ``cloud:<name>``, ``node:<cloud>:<id>``, ``intent:<id>``, ``file:<author>``,
-    ``store``; of what a rule found, ``<set_uid>/<ordinal>:<policy>/<rule>``, and ``/<item>`` where the rule has
-    items."""
+    """``<set_uid>/<ordinal>``, of a lease ``<set_uid>``, ``cloud:<name>``, ``node:<cloud>:<id>``, ``intent:<id>``,
+    ``file:<author>``, ``store``; of what a rule found, ``<set_uid>/<ordinal>:<policy>/<rule>``, and ``/<item>`` where
+    the rule has items."""
     tenant: str
     severity: str
     """``info``, ``warning`` or ``critical``."""

@@ -162,6 +162,7 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
         )
         if update is not None and putback.decides(update, noticed):
             found.set_updates.append(update)
+    found.changes.extend(leases.findings(estate.sets, found.set_updates, index.findings, moment.now))
     found.changes.extend(putback.confirmed(index.findings, moment))
     held = _judge(turn)
     found.changes.extend(breakers.findings(held, index.findings, moment))
