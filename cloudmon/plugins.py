@@ -1,6 +1,7 @@
 """Finds what is installed beside the core through entry points; the only road from here to ``cloudmon_providers``.
 
-Looking up names imports nothing; only :func:`provider` and :func:`notifier` import, and only what was asked for.
+Looking up names imports nothing; only :func:`provider`, :func:`notifier` and :func:`detector` import, and only what was
+asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import cast
 
 from pydantic import BaseModel
 
+from cloudmon.detector import Detector
 from cloudmon.errors import SettingsError
 from cloudmon.notifier import NotifierFactory
 from cloudmon.provider import ProviderFactory
@@ -22,6 +24,10 @@ PROVIDERS = "cloudmon.providers"
 """The entry-point group of providers: name in configuration files → :class:`~cloudmon.provider.ProviderFactory`."""
 NOTIFIERS = "cloudmon.notifiers"
 """That of notifiers: kind in configuration files → :class:`~cloudmon.notifier.NotifierFactory`."""
+DETECTORS = "cloudmon.detectors"
+"""That of detectors: name in rules → :class:`~cloudmon.detector.Detector`."""
+
+MODEL = "settings_model"
 
 
 def providers() -> Mapping[str, Callable[[], object]]:
@@ -34,7 +40,7 @@ def provider(name: str) -> ProviderFactory:
 
     ``SettingsError`` (value ``name``, no file, no key) when there is none, when two packages offer different ones
     under this name, when its package cannot be imported, or when what it names is no provider."""
-    return cast("ProviderFactory", _factory(PROVIDERS, name))
+    return cast("ProviderFactory", _installed(PROVIDERS, name, MODEL))
 
 
 def settings_model(name: str) -> type[BaseModel]:
@@ -53,12 +59,22 @@ def notifiers() -> Mapping[str, Callable[[], object]]:
 
 def notifier(kind: str) -> NotifierFactory:
     """The notifier installed as ``kind``. Errors as :func:`provider`."""
-    return cast("NotifierFactory", _factory(NOTIFIERS, kind))
+    return cast("NotifierFactory", _installed(NOTIFIERS, kind, MODEL))
 
 
 def notifier_model(kind: str) -> type[BaseModel]:
     """The model of ``[notify.<name>.options]`` of one kind, as :func:`settings_model`."""
     return _settings_model(NOTIFIERS, kind)
+
+
+def detectors() -> Mapping[str, Callable[[], object]]:
+    """Installed detectors by name; calling the value imports one."""
+    return {name: point.load for name, point in _points(DETECTORS).items()}
+
+
+def detector(name: str) -> Detector:
+    """The detector installed as ``name``. Errors as :func:`provider`."""
+    return cast("Detector", _installed(DETECTORS, name, "needs"))
 
 
 def template_model(name: str) -> type[BaseModel] | None:
@@ -84,7 +100,8 @@ def _noun(group: str) -> str:
     return group.removeprefix("cloudmon.").removesuffix("s")
 
 
-def _factory(group: str, name: str) -> object:
+def _installed(group: str, name: str, attribute: str) -> object:
+    """What an entry point names, which must be callable and have that attribute."""
     points, noun = _points(group), _noun(group)
     if name not in points:
         raise SettingsError(f"no {noun} is called {name!r}{nearest(name, points)}", value=name)
@@ -94,13 +111,13 @@ def _factory(group: str, name: str) -> object:
         found = point.load()
     except (ImportError, AttributeError) as error:
         raise _unimportable(point, error) from error
-    if not callable(found) or not hasattr(found, "settings_model"):
+    if not callable(found) or not hasattr(found, attribute):
         raise SettingsError(f"{point.value} is installed as {noun} {name!r} and is none", value=name)
     return cast("object", found)
 
 
 def _settings_model(group: str, name: str) -> type[BaseModel]:
-    found = _named_beside(group, name, "settings_model") or getattr(_factory(group, name), "settings_model", None)
+    found = _named_beside(group, name, MODEL) or getattr(_installed(group, name, MODEL), MODEL, None)
     if not (isinstance(found, type) and issubclass(found, BaseModel)):
         raise SettingsError(f"the settings_model of {_noun(group)} {name!r} is no pydantic model", value=name)
     return found

@@ -146,7 +146,7 @@ def _row(policy: Policy, rule: Rule) -> Row:
         "source": policy.source,
         "enabled": policy.enabled,
         "each": rule.each,
-        "when": " ".join(rule.when.split()),
+        "when": " ".join(rule.when.split()) or f"what {getattr(rule.detect, '__name__', 'its detector')} finds",
         "on_unknown": str(rule.on_unknown),
         "message": rule.message,
     }

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cloudmon.detection import needs
+from cloudmon.detection import needs, rules
 from cloudmon.detection.facts import Facts
 from cloudmon.detection.needs import Need, Path
 from cloudmon.detection.rules import Expression, Ready
@@ -106,7 +106,8 @@ class Counting:
     def __init__(self, rules: Sequence[Ready]) -> None:
         self.rules = rules
         self.several = [(rule, rule.each) for rule in rules if rule.each is not None]
-        self.of_lists = _joined(each for _, each in self.several)
+        # What detectors look at is not converted.
+        self.of_lists = _joined(each for _, each in self.several if each.detect is None)
         self.of_conditions = _joined(rule.when for rule in rules)
 
 
@@ -162,12 +163,13 @@ def _items(counting: Counting, skipped: Container[str], facts: Facts, bench: Ben
     for rule, each in counting.several:
         if rule.key in skipped:
             continue
-        unknown = _unknown(each.checked.paths, groups, "")
+        looked = groups if each.detect is None else facts.groups(each.checked.need)
+        unknown = _unknown(each.checked.paths, looked, "")
         if unknown:
             found[rule.key] = unknown
             continue
         try:
-            told = bench.lists.ask(each.program)
+            told = bench.lists.ask(each.program) if each.detect is None else rules.detected(each.detect, looked)
         except Exception as error:
             found[rule.key] = _sentence(error)
         else:

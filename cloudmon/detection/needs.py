@@ -56,6 +56,16 @@ class Need:
         self.keys |= other.keys
 
 
+def whole(shape: Shape | None) -> Need:
+    """Everything of a value of that shape."""
+    found = Need()
+    if isinstance(shape, Record):
+        found.fields = {name: whole(field.shape) for name, field in shape.fields.items()}
+    elif isinstance(shape, Table | Listing):
+        found.value, found.all = whole(shape.of), isinstance(shape, Table)
+    return found
+
+
 def project(shape: Shape, need: Need, told: object, items: frozenset[str], now_s: float) -> object:
     """What is needed of ``told``, as facts of that shape; None for what is not known.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cloudmon.detection import checking, specimen
+from cloudmon.detection import checking, needs, specimen
 from cloudmon.detection.checking import Checked
-from cloudmon.detection.needs import Path
+from cloudmon.detection.needs import Need, Path, Step
+from cloudmon.detection.schema import FACTS
 from cloudmon.detection.shapes import BOOL, TEXT, Listing, Table, described
 from cloudmon.detection.syntax import ExpressionError
 from cloudmon.model.policies import Rule
@@ -42,10 +43,12 @@ class RuleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One compiled expression."""
+    """One compiled expression, or what an installed detector stands for in its place."""
 
     checked: Checked
     program: cel.Program
+    detect: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
+    """Gives the names in the program's place, from the groups themselves."""
     limits: tuple[tuple[Path, cel.Program], ...] = ()
     """Ages that are compared, with what they are compared with."""
 
@@ -85,6 +88,8 @@ def printable(text: str) -> str:
 
 def ready(policy: str, rule: Rule) -> Ready:
     """The rule, compiled. Raises RuleError for one that is wrong, with the place in its expression."""
+    if rule.detect is not None:
+        return _detecting(policy, rule)
     each = None
     if rule.each:
         each = _expression("each", rule.each, item=False)
@@ -92,9 +97,41 @@ def ready(policy: str, rule: Rule) -> Ready:
     if when.checked.shape is not BOOL:
         raise RuleError("when", f"gives {described(when.checked.shape)} and not true or false", rule.when, 0)
     _placeholders(rule)
-    needs = [part.checked.need for part in (each, when) if part is not None]
-    _try(specimen.facts(*needs), rule, each, when)
+    needed = [part.checked.need for part in (each, when) if part is not None]
+    _try(specimen.facts(*needed), rule, each, when)
     return Ready(f"{policy}/{rule.name}", rule, when, each)
+
+
+def _detecting(policy: str, rule: Rule) -> Ready:
+    """A rule whose names, each of which it holds for, an installed detector gives."""
+    assert rule.detect is not None  # noqa: S101  # that is what it is
+    needs_of = getattr(rule.detect, "needs", ())
+    names = [name for name in needs_of if isinstance(name, str)] if not isinstance(needs_of, str) else []
+    wrong = next((name for name in names if name not in FACTS.fields), None)
+    if wrong is not None:
+        raise RuleError("detector", f"needs {wrong!r}, which is no group of facts; `cloudmon schema facts` shows them")
+    if not names:
+        raise RuleError("detector", "does not say which groups of facts it needs")
+    _placeholders(replace(rule, each="names"))
+    need = Need({name: needs.whole(FACTS.fields[name].shape) for name in names})
+    checked = Checked("", None, need, {(Step(name, strict=True),): None for name in names})
+    everything = specimen.facts(need)
+    try:
+        detected(rule.detect, {name: everything[name] for name in names})
+    except Exception as error:
+        what = f"fails where everything is known: {type(error).__name__}: {error}"
+        raise RuleError("detector", what) from error
+    when = _expression("when", "true", item=True)
+    return Ready(f"{policy}/{rule.name}", rule, when, Expression(checked, when.program, rule.detect))
+
+
+def detected(detect: Callable[[Mapping[str, Any]], Iterable[str]], groups: Mapping[str, Any]) -> list[str]:
+    """The names that a detector gives. Raises what it raises, and TypeError for what are no names."""
+    told = detect(groups)
+    found = [] if isinstance(told, str | bytes) else list(told)
+    if isinstance(told, str | bytes) or not all(isinstance(name, str) for name in found):
+        raise TypeError("it gives something else than names")
+    return found
 
 
 def _expression(part: str, source: str, *, item: bool) -> Expression:
@@ -116,7 +153,7 @@ def _expression(part: str, source: str, *, item: bool) -> Expression:
         elif not (isinstance(shape, Listing) and shape.of is TEXT):
             raise RuleError(part, f"gives {described(shape)} and not a list of names", source, 0)
     limits = tuple((crossing.age, _compiled(part, crossing.limit)) for crossing in checked.crossings)
-    return Expression(checked, program, limits)
+    return Expression(checked, program, limits=limits)
 
 
 def _compiled(part: str, source: str) -> cel.Program:

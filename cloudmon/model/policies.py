@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cloudmon.model.identity import ApplianceId
 
@@ -54,6 +55,9 @@ class Rule:
     """The ladder: one rung a try, verified and backed off. Empty: the finding is only shown."""
     backoff_s: int = 60
     """Seconds after a rung before the next one, doubled with each, while the finding stays open."""
+    detect: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
+    """A :class:`cloudmon.detector.Detector` in the place of ``when`` and ``each``: it gives the names that the rule
+    stands for and that it holds for. None: ``when`` says."""
     max_attempts: int = 5
     """Rungs tried for one finding before an incident says that nothing helps."""
 

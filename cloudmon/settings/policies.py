@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from cloudmon import plugins
 from cloudmon.model.policies import Exemption, OnUnknown, Policy, Remedy, Rule
 from cloudmon.settings.groups import Group
 from cloudmon.settings.values import Instant, Name, WholeSeconds, number
@@ -73,6 +74,9 @@ class RuleSettings(Group):
         tuple[int, int], BeforeValidator(_n_of_m, json_schema_input_type=Annotated[str, Field(pattern=_N_OF_M.pattern)])
     ] = (1, 1)
     """``3 of 5``: of the last five evaluations on new facts three must hold."""
+    detector: str = ""
+    """Name of an installed detector that finds what no expression can say: the rule then stands for each name that it
+    gives apart, as ``item``, and ``when`` and ``each`` are left out. Empty: ``when`` says."""
     on_unknown: Literal["ignore", "clear", "fire"] = "ignore"
     """When facts that it needs are not known: ``ignore`` leaves everything as it stands, ``clear`` takes the condition
     for not holding, ``fire`` for holding."""
@@ -91,7 +95,7 @@ class RuleSettings(Group):
     """Actions for one finding before an incident says that nothing helps."""
 
     def rule(self) -> Rule:
-        """The model's rule."""
+        """The model's rule. SettingsError for a detector that is not installed, or cannot be imported."""
         n, m = self.n_of_m
         return Rule(
             name=self.name,
@@ -106,6 +110,7 @@ class RuleSettings(Group):
             then=tuple(remedy.remedy() for remedy in self.then),
             backoff_s=self.backoff,
             max_attempts=self.max_attempts,
+            detect=plugins.detector(self.detector) if self.detector else None,
         )
 
     def over(self, below: RuleSettings) -> RuleSettings:

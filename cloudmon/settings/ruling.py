@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cloudmon import plugins
 from cloudmon.errors import SettingsError
 from cloudmon.model import commands
 from cloudmon.model.actions import GUEST_VERBS, Verb
@@ -65,17 +66,29 @@ def _of_rule(
 
     if not rule.enabled:
         return
-    if not rule.when.strip():
+    if rule.detector and (rule.when or rule.each):
+        what = "has both detector and when or each; a detector gives the names itself"
+        yield source.problem(key, what, with_value=False)
+        return
+    if not rule.detector and not rule.when.strip():
         yield source.problem((*key, "when"), "is missing", with_value=False)
         return
     try:
         rules.ready(policy.name, rule.rule())
+    except SettingsError as error:
+        yield _of_detector(rule.detector, error, key, source)
     except rules.RuleError as error:
         yield _sentence(error, rule, key, source, path)
     for remedy in rule.then:
         what = _unable(remedy, rule)
         if what:
             yield source.problem((*key, "then"), what, value=remedy.verb)
+
+
+def _of_detector(name: str, error: SettingsError, key: Key, source: Source) -> SettingsError:
+    known = plugins.detectors()
+    what = f"cannot be used: {error.message}" if name in known else f"is no installed detector{nearest(name, known)}"
+    return source.problem((*key, "detector"), what, value=name)
 
 
 def _of_telling(rule: RuleSettings, key: Key, source: Source, notifiers: Collection[str]) -> Iterator[SettingsError]:
@@ -94,7 +107,9 @@ def _of_telling(rule: RuleSettings, key: Key, source: Source, notifiers: Collect
 
 def _sentence(error: RuleError, rule: RuleSettings, key: Key, source: Source, path: Path) -> SettingsError:
     here = (*key, error.part)
-    value = {"when": rule.when, "each": rule.each, "message": rule.message}.get(error.part)
+    value = {
+        "when": rule.when, "each": rule.each, "message": rule.message, "detector": rule.detector
+    }.get(error.part)  # fmt: skip
     if error.at is None:
         return source.problem(here, error.what, value=value, with_value=value is not None)
     return source.problem(here, f"is wrong at {_place(error, path)}: it {error.what}", value=value)
@@ -124,6 +139,6 @@ def _unable(remedy: RemedySettings, rule: RuleSettings) -> str:
     if remedy.verb == REPLACE or Verb(remedy.verb) not in GUEST_VERBS:
         return "takes no arguments" if remedy.arguments else ""
     # A rule that stands for each application means that application.
-    own = {"application"} if rule.each and remedy.verb.startswith("app_") else set()
+    own = {"application"} if (rule.each or rule.detector) and remedy.verb.startswith("app_") else set()
     what = commands.problem(Verb(remedy.verb), {*remedy.arguments, *own})
     return f"cannot be done: {what}" if what else ""

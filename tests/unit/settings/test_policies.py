@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -241,3 +245,66 @@ def test_every_rule_that_is_wrong_is_found_at_once(write: Write) -> None:
         '{ name = "t", when = "z", enabled = false }]'
     )
     assert [fault.key for fault in settings.problems(path)] == ["policies.a.rules.r.when", "policies.a.rules.s.when"]
+
+
+# --- detectors ----------------------------------------------------------------------------------------------------
+
+
+def miners(facts: Mapping[str, Any]) -> list[str]:
+    return [one for one in facts["processes"] if "miner" in one]
+
+
+miners.needs = ("processes",)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def detectors(moon: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed are ``miners``, ``gone``, whose package is broken, ``wants``, which wants what is not there."""
+    module = ModuleType("their_detectors")
+    wants: Any = lambda facts: []  # noqa: E731
+    wants.needs = ("moods",)
+    vars(module).update(miners=miners, wants=wants, number=3)
+    monkeypatch.setitem(sys.modules, "their_detectors", module)
+    before: Any = metadata.entry_points
+    points = [
+        metadata.EntryPoint(name, value, "cloudmon.detectors")
+        for name, value in (
+            ("miners", "their_detectors:miners"), ("gone", "they_are_not_there:gone"),
+            ("wants", "their_detectors:wants"), ("number", "their_detectors:number"),
+        )
+    ]  # fmt: skip
+    monkeypatch.setattr(
+        metadata, "entry_points", lambda *, group: points if group == "cloudmon.detectors" else before(group=group)
+    )
+
+
+DETECTING = """
+[[policies]]
+name = "shop"
+rules = [{{ name = "r", {rule} }}]
+"""
+
+
+def test_a_rule_may_name_an_installed_detector(write: Write, detectors: None) -> None:
+    rule = 'detector = "miners", message = "{item} mines", then = ["app_restart"]'
+    (found,) = policies(write(DETECTING.format(rule=rule)))["shop"].rules
+    assert (found.detect, found.when, found.each) == (miners, "", "")
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        ('detector = "miner"', 'rules.r.detector = "miner" is no installed detector; did you mean "miners"?'),
+        ('detector = "gone"', 'detector = "gone" cannot be used: detector'),
+        ('detector = "number"', "cannot be used: their_detectors:number is installed as detector"),
+        ('detector = "wants"', "detector = \"wants\" needs 'moods', which is no group of facts"),
+        ('detector = "miners", when = "true"', "rules.r has both detector and when or each"),
+    ],
+    ids=["unknown", "broken package", "no detector", "unknown facts", "two conditions"],
+)
+def test_a_detector_that_cannot_be_used_is_one_sentence(
+    write: Write, detectors: None, rule: str, sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        settings.load(write(DETECTING.format(rule=rule)))
+    assert sentence in raised.value.message
