@@ -20,6 +20,7 @@ from cloudmon.detection.schema import FACTS
 from cloudmon.model.appliances import ApplianceState, Member
 from cloudmon.model.guests import Agent, GuestState, Sections
 from cloudmon.model.nodes import Node
+from cloudmon.model.probes import ProbeResult
 from cloudmon.model.sets import Template
 
 INTERVALS = 3
@@ -50,6 +51,8 @@ class Subject:
     """The agent that speaks for it; None when none ever did."""
     state: GuestState | None = None
     """What it said of itself; None when nothing, or nothing that adds up."""
+    probes: Mapping[str, ProbeResult] = field(default_factory=dict)
+    """What its probes came to last, by name, as far as they were ever asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +97,26 @@ def known(subject: Subject, now: dt.datetime) -> Facts:
     """The facts of an appliance at ``now``."""
     member, state = subject.member, subject.state
     heard_at = _heard_at(subject)
+    asked_until = min((one.stale_at for one in _answers(subject, now).values()), default=None)
     if state is None or heard_at is None or state.incarnation != member.incarnation:
-        return Facts(subject, now, {}, None)
+        return Facts(subject, now, {}, asked_until)
     stale_at = heard_at + dt.timedelta(seconds=INTERVALS * _interval_s(subject) + PATIENCE_S)
     counts = member.state is ApplianceState.RUNNING and heard_at >= member.since and now <= stale_at
     told = {name: section for name, section in state.sections.items() if isinstance(section, Mapping)} if counts else {}
-    return Facts(subject, now, told, stale_at if counts else None)
+    until = (stale_at if counts else None, asked_until)
+    return Facts(subject, now, told, min(filter(None, until), default=None))
+
+
+def _answers(subject: Subject, now: dt.datetime) -> dict[str, ProbeResult]:
+    """What probes of its present node came to, since it came into its present state and not too long ago."""
+    member = subject.member
+    if member.state is not ApplianceState.RUNNING:
+        return {}
+    return {
+        name: one
+        for name, one in subject.probes.items()
+        if one.incarnation == member.incarnation and member.since <= one.at and now <= one.stale_at
+    }
 
 
 def _heard_at(subject: Subject) -> dt.datetime | None:
@@ -182,11 +199,27 @@ def _declared(facts: Facts) -> Mapping[str, object]:
         "files": template.files,
         "file_hashes": template.file_hashes,
         "jobs": tuple(template.jobs),
+        "probes": tuple(template.probes),
     }
     if template.accounts is not None:
         found["accounts"] = template.accounts
     if template.processes is not None:
         found["processes"] = template.processes
+    return found
+
+
+def _probes(facts: Facts) -> Mapping[str, object]:
+    """Every declared one; of those that were not asked lately, nothing is known."""
+    found: dict[str, object] = dict.fromkeys(facts.subject.template.probes)
+    for name, one in _answers(facts.subject, facts.now).items():
+        if name in found:
+            found[name] = {
+                "ok": one.ok,
+                "error": one.error,
+                "at": one.at.timestamp(),
+                "since": one.since.timestamp(),
+                "address": one.address,
+            }
     return found
 
 
@@ -231,6 +264,7 @@ _MADE: Mapping[str, Callable[[Facts], Mapping[str, object] | None]] = {
     "appliance": _appliance,
     "node": _node,
     "report": _report,
+    "probes": _probes,
     "declared": _declared,
     "unexpected": _unexpected,
 }

@@ -216,6 +216,20 @@ _NETWORK = Table(
     ),
     "name of an interface",
 )
+_PROBES = Table(
+    Record(
+        {
+            "ok": Field(BOOL, "Whether it was answered as it must be."),
+            "error": Field(TEXT, "What was wrong; empty when nothing."),
+            "at": Field(NUMBER, "Unix seconds at which it ended last."),
+            "age_s": _age("Seconds since then.", of="at"),
+            "since": Field(NUMBER, "Unix seconds since which it has been so."),
+            "state_s": _age("Seconds since then.", of="since"),
+            "address": Field(TEXT, "Address that was asked."),
+        }
+    ),
+    "name of a declared probe",
+)
 _DECLARED = Record(
     {
         "applications": Field(
@@ -235,6 +249,7 @@ _DECLARED = Record(
         "files": Field(_TEXTS, "Paths of the template's files."),
         "file_hashes": Field(Table(TEXT, "path"), "SHA-256 that a file must have, of files that have one."),
         "jobs": Field(_TEXTS, "Names of the template's jobs."),
+        "probes": Field(_TEXTS, "Names of the template's probes."),
         "accounts": Field(_TEXTS, "Patterns of the accounts that belong there; not known when the template has none."),
         "processes": Field(_TEXTS, "Patterns of the processes that belong there; likewise."),
     }
@@ -265,6 +280,7 @@ FACTS = Record(
         "disks": Field(_DISKS, "Disks."),
         "disk_io": Field(_DISK_IO, "What went through disks."),
         "network": Field(_NETWORK, "What went through interfaces."),
+        "probes": Field(_PROBES, "How the monitor was answered over the network; not known before it asked."),
         "declared": Field(_DECLARED, "What the template says of its inside."),
         "unexpected": Field(_UNEXPECTED, "What is there and was not declared."),
     }

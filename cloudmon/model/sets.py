@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from cloudmon.model.identity import DEFAULT_TENANT
+from cloudmon.model.probes import Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class Template:
     """Accounts that belong there, ``*`` and ``?`` as in file names; others are strays. None: nobody says."""
     processes: tuple[str, ...] | None = None
     """Names of processes that belong there, likewise. None: nobody says."""
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    """How the monitor asks it over the network whether it serves, by name."""
 
 
 @dataclass(frozen=True, slots=True)

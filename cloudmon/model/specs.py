@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from cloudmon.model.probes import Probe
 from cloudmon.model.sets import Application, Healing, Job, Lease, Needs, SetSpec, Template
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ def _template(value: Mapping[str, Any]) -> Template:
         "jobs": lambda found: _each(found, "jobs", _job),
         "accounts": _patterns,
         "processes": _patterns,
+        "probes": lambda found: _each(found, "probes", _probe),
     }
     return _made(Template, "template", value, nested)
 
@@ -68,6 +70,10 @@ def _application(value: Any) -> Application:
 
 def _job(value: Any) -> Job:
     return _made(Job, "job", value, {"argv": tuple})
+
+
+def _probe(value: Any) -> Probe:
+    return _made(Probe, "probe", value, {})
 
 
 def _patterns(value: Sequence[str] | None) -> tuple[str, ...] | None:

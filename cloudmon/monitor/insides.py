@@ -27,6 +27,7 @@ from cloudmon.model.policies import Policy, RuleState, Symptom
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.line import Line, Silent
+from cloudmon.monitor.outside import Outside, Unasked
 from cloudmon.reconcile import calling
 from cloudmon.reconcile.picture import CloudView, Estate, Inside
 from cloudmon.store import Ownership, Store
@@ -80,8 +81,12 @@ class Insides:
     store: Store
     policies: Sequence[Policy]
     line: Line = field(default_factory=Silent)
+    outside: Outside = field(default_factory=Unasked)
+    """Whoever asks appliances over the network."""
     _detector: Detector | None = None
     _arrived: list[Report] = field(default_factory=list)
+    _answered: set[ApplianceId] = field(default_factory=set)
+    """Those whose probes have news."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _agents: dict[ApplianceId, Agent] | None = None
     _states: OrderedDict[ApplianceId, GuestState] = field(default_factory=OrderedDict)
@@ -107,10 +112,15 @@ class Insides:
         with self._lock:
             self._arrived.extend(reports)
 
+    def answered(self, appliances: Collection[ApplianceId]) -> None:
+        """Probes of these have news. From any thread; returns at once."""
+        with self._lock:
+            self._answered.update(appliances)
+
     @property
     def pending(self) -> bool:
-        """Whether a report waits to be looked at."""
-        return bool(self._arrived or self._fresh)
+        """Whether a report, or news of a probe, waits to be looked at."""
+        return bool(self._arrived or self._answered or self._fresh)
 
     def is_due(self, now: dt.datetime) -> bool:
         """Whether an instant has come at which somebody is to be looked at again."""
@@ -256,7 +266,8 @@ class Insides:
         node = view.nodes.get(member.node_id) if view is not None and view.healthy else None
         appliance = member.id
         agent = self._known_agents().get(appliance)
-        return Subject(member, aset.name, aset.spec.template, node, agent, self._states.get(appliance))
+        state, answers = self._states.get(appliance), self.outside.answers(appliance)
+        return Subject(member, aset.name, aset.spec.template, node, agent, state, answers)
 
     def _symptoms_now(
         self,
@@ -294,6 +305,8 @@ class Insides:
     def _take_in(self) -> None:
         with self._lock:
             arrived, self._arrived = self._arrived, []
+            self._fresh.update(self._answered)
+            self._answered.clear()
         agents = self._known_agents()
         for report in arrived:
             self._fresh.add(report.appliance)

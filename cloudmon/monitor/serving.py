@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 
@@ -13,7 +13,9 @@ from cloudmon.engine.workers import ThreadedWorkers
 from cloudmon.errors import Fenced, StoreUnavailable
 from cloudmon.model.guests import Report
 from cloudmon.model.health import HealthView, StoreHealth
+from cloudmon.model.identity import ApplianceId
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.monitor.probing import Prober
 from cloudmon.monitor.service import Service
 from cloudmon.settings import MonitorSettings
 
@@ -63,6 +65,7 @@ class Serving:
         """When a tick is worth while before its interval is over."""
         self._edited = False
         """Whether the settings file had changed at the last look."""
+        self._prober: Prober | None = None
         self._started_at = service.clock.now()
 
     def run(self, stop: threading.Event) -> None:
@@ -82,6 +85,7 @@ class Serving:
         self._engine.every("attend", ATTEND_S, self._attend, late_after_s=late_s)
         self._engine.every("notify", NOTIFY_S, self._tell, late_after_s=late_s)
         self._engine.every("watch", WATCH_S, self._watch, late_after_s=60.0)
+        self._probe()
         # What waits for its turn must not hold up the end: it is given back as soon as the end is asked for.
         threading.Thread(target=self._let_go, name="let go", daemon=True).start()
         _log.info("the monitor runs", epoch=service.monitor.owner.epoch, store=service.store.url_shown)
@@ -96,6 +100,18 @@ class Serving:
         if insides is not None:
             insides.heard(reports)
             self._engine.nudge("attend")
+
+    def _probe(self) -> None:
+        """Appliances are asked over the network from now on, as soon as some template says how."""
+        insides = self._service.monitor.insides
+        if insides is None:
+            return
+
+        def told(appliances: Collection[ApplianceId]) -> None:
+            insides.answered(appliances)
+            self._engine.nudge("attend")
+
+        insides.outside = self._prober = Prober(self._clock, told)
 
     def health(self) -> HealthView:
         """How the service is doing now."""
@@ -214,3 +230,5 @@ class Serving:
     def _let_go(self) -> None:
         self._stop.wait()
         self._service.drain()
+        if self._prober is not None:
+            self._prober.close(self._service.settings.monitor.drain_s * DRAIN_SHARE)

@@ -22,7 +22,7 @@ from cloudmon.model.observations import Observation
 from cloudmon.model.offers import Price
 from cloudmon.model.sets import ApplianceSet, Healing, SetSpec
 from cloudmon.model.tenants import EVERYONE
-from cloudmon.monitor import act, adopt, asks, markets, reporting
+from cloudmon.monitor import act, adopt, asks, markets, outside, reporting
 from cloudmon.monitor import estate as estates
 from cloudmon.monitor import wanted as wanting
 from cloudmon.monitor.act import Actor, Call
@@ -211,6 +211,8 @@ class Monitor:
     def _look_inside(self, estate: Estate, views: Mapping[str, CloudView], now: dt.datetime) -> tuple[Estate, Found]:
         if self.insides is None:
             return estate, Found((), estate.inside, None)
+        asking = self.insides.outside
+        asking.aim(outside.targets(estate, views, asking.aimed()))
         found = self.insides.look(estate, views, now)
         return replace(estate, inside=found.inside), found
 

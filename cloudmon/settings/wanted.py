@@ -13,6 +13,7 @@ from cloudmon.model.identity import DEFAULT_TENANT
 from cloudmon.model.sets import Healing, Lease, Needs, SetSpec, Template
 from cloudmon.settings.groups import Group
 from cloudmon.settings.inside import ApplicationSettings, File, JobSettings, Word
+from cloudmon.settings.outside import OutsideProbeSettings
 from cloudmon.settings.values import Count, Instant, Name, WholeSeconds, money, number
 
 MOST_MEMBERS = 100_000
@@ -78,6 +79,8 @@ class TemplateSettings(Group):
     says."""
     processes: tuple[Word, ...] | None = None
     """Names of processes that belong there, likewise. None: nobody says."""
+    probes: dict[Name, OutsideProbeSettings] = Field(default_factory=dict)
+    """Questions that the monitor puts to each appliance over the network, by name; no agent is needed for them."""
 
     @model_validator(mode="after")
     def _each_file_once(self) -> Self:
@@ -110,6 +113,7 @@ class TemplateSettings(Group):
             file_hashes={file.path: file.sha256 for file in self.files if file.sha256},
             accounts=self.accounts,
             processes=self.processes,
+            probes={name: found.probe() for name, found in self.probes.items()},
         )
 
 

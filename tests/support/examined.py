@@ -14,6 +14,7 @@ from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.guests import Agent, GuestState
 from cloudmon.model.nodes import Node, NodeState
 from cloudmon.model.policies import Policy, Rule
+from cloudmon.model.probes import Probe, ProbeResult
 from cloudmon.model.sets import Application, Template
 from cloudmon.settings import policies as policy_settings
 
@@ -140,3 +141,12 @@ def verdict(when: str, about: Subject | None = None) -> str:
     """The verdict of a rule without items."""
     (found,) = judged(when, about=about)
     return str(found.verdict)
+
+
+def probed(error: str | None, *, asked_s: float = 10.0, **about: Any) -> Subject:
+    """The appliance, without an agent, asked from outside so long ago: what was wrong; None: it never was asked."""
+    template = with_template(probes={"web": Probe(tcp=80)})
+    answers = {}
+    if error is not None:
+        answers["web"] = ProbeResult(1, not error, error, ago(asked_s), ago(asked_s + 60), "10.0.0.3", 30)
+    return replace(subject(template=template, agent=False, told=False, **about), probes=answers)

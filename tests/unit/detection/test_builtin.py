@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from examined import GB, HASH, NOW, ago, built_in, sections, subject, with_template
+from examined import GB, HASH, NOW, ago, built_in, probed, sections, subject, with_template
 
 from cloudmon.detection.facts import Subject
 from cloudmon.detection.judge import Verdict
@@ -56,6 +56,14 @@ CASES = [
     ("application-down", "shop", application(state="unknown"), UNKNOWN),
     ("application-down", "shop", subject({"applications": {}}), UNKNOWN),
     ("application-down", "shop", subject({"applications": {"shop": {"state": "down"}}}, heard_s=151), UNKNOWN),
+    ("probe-failed", "web", probed("connection refused"), FIRES),
+    ("probe-failed", "web", probed(""), QUIET),
+    ("probe-failed", "web", probed(None), UNKNOWN),
+    ("probe-failed", "web", probed("connection refused", asked_s=151), UNKNOWN),
+    ("probe-failed", "web", probed("connection refused", member={"incarnation": 2}), UNKNOWN),
+    ("probe-failed", "web", probed("connection refused", member={"since": ago(5)}), UNKNOWN),
+    ("probe-failed", "web", probed("connection refused", member={"state": ApplianceState.STOPPED}), UNKNOWN),
+    ("probe-failed", None, subject(), QUIET),
     ("restart-loop", "shop", looping(3, 40), FIRES),
     ("restart-loop", "shop", looping(3, 40, "down"), FIRES),
     ("restart-loop", "shop", looping(2, 40), QUIET),
