@@ -12,7 +12,7 @@ import threading
 from collections.abc import Collection
 from typing import Any, Callable, NamedTuple
 
-from . import verbs, version
+from . import states, verbs, version
 from .clock import Clock
 from .controls import Outcome
 from .log import Log
@@ -52,8 +52,8 @@ def parse(told: object) -> Command:
         told["id"],
         verb if isinstance(verb, str) else "",
         arguments if isinstance(arguments, dict) else {"": None},
-        float(expires_at) if isinstance(expires_at, (int, float)) else 0.0,
-        min(max(float(timeout_s), 1.0), MOST_TIMEOUT_S) if isinstance(timeout_s, (int, float)) else 60.0,
+        states.number(expires_at, 0.0),
+        min(max(states.number(timeout_s, 60.0), 1.0), MOST_TIMEOUT_S),
     )
 
 

@@ -65,10 +65,10 @@ def parse(told: dict[str, Any], *, starts_at_boot: bool) -> Config:
     for name, wanted in _objects(told.get("jobs")).items():
         argv = _words(wanted.get("argv"))
         if NAME.fullmatch(name) and argv:
-            jobs[name] = Job(argv, max(1.0, _number(wanted.get("timeout_s"), 60.0)))
+            jobs[name] = Job(argv, max(1.0, states.number(wanted.get("timeout_s"), 60.0)))
     files = told.get("files")
     paths = files if isinstance(files, list) else []
-    interval_s = _number(told.get("interval_s"), 0.0)
+    interval_s = states.number(told.get("interval_s"), 0.0)
     return Config(
         hash=states.section_hash(told),
         interval_s=bounded(interval_s) if interval_s > 0 else 0.0,
@@ -101,7 +101,3 @@ def _words(told: object) -> tuple[str, ...]:
 
 def _word(told: object) -> str:
     return told if isinstance(told, str) else ""
-
-
-def _number(told: object, usual: float) -> float:
-    return float(told) if isinstance(told, (int, float)) and not isinstance(told, bool) else usual

@@ -46,7 +46,7 @@ class Place:
         """An object that was stored; empty when there is none, or none that can be read."""
         try:
             found = json.loads(rooted.read(self.at(*names), 64 * 1024 * 1024))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

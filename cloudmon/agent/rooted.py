@@ -87,6 +87,11 @@ def opened(path: str) -> IO[bytes]:
     return os.fdopen(number, "rb")
 
 
+def counts(word: bytes) -> bool:
+    """Whether it is a number as the kernel counts: no longer than 64 bits are."""
+    return word.isdigit() and len(word) <= 20
+
+
 def text(raw: bytes) -> str:
     """Whatever the bytes are, text that can be written as JSON."""
     return raw.decode("utf-8", "replace")

@@ -11,6 +11,8 @@ import secrets
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from . import states
+
 REQUEST = '("@method" "@path" "@query" "content-digest")'
 REPLY = '("@status" "content-digest")'
 
@@ -35,11 +37,12 @@ class Key(NamedTuple):
 def key_of(told: Mapping[str, object]) -> Key:
     """A key as the monitor tells it. ValueError when it is none."""
     name, secret, expires_at = told.get("id"), told.get("secret"), told.get("expires_at")
-    if not isinstance(name, str) or not isinstance(secret, str) or not isinstance(expires_at, (int, float)):
+    until = states.number(expires_at, -1.0)
+    if not isinstance(name, str) or not isinstance(secret, str) or until < 0:
         raise ValueError("a key has id, secret and expires_at")
     if not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", name):
         raise ValueError("a key's id has characters that no id has")
-    return Key(name, secret_bytes(secret), float(expires_at))
+    return Key(name, secret_bytes(secret), until)
 
 
 def secret_bytes(text: str) -> bytes:

@@ -130,7 +130,7 @@ def _object(reply: transport.Reply) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(reply.body)
-    except ValueError as wrong:
+    except (ValueError, RecursionError) as wrong:
         raise Trouble("the monitor's reply is no JSON") from wrong
     if not isinstance(found, dict):
         raise Trouble("the monitor's reply is no JSON object")

@@ -43,6 +43,13 @@ def difference(old: Sections, new: Sections) -> dict[str, Any]:
     return told
 
 
+def number(told: object, usual: float) -> float:
+    """What stands in JSON as a number, when it is one and has an end; else ``usual``."""
+    if isinstance(told, bool) or not isinstance(told, (int, float)) or not -1e18 < told < 1e18:
+        return usual
+    return float(told)
+
+
 def same(one: object, other: object) -> bool:
     """Whether two values are written alike: 1, 1.0 and true are equal in Python, and are not the same text."""
     return one == other and canonical(one) == canonical(other)

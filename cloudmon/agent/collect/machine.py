@@ -93,7 +93,7 @@ def meminfo(raw: bytes) -> dict[str, int]:
     for line in raw.split(b"\n"):
         name, _, rest = line.partition(b":")
         words = rest.split()
-        if words and words[0].isdigit():
+        if words and rooted.counts(words[0]):
             found[rooted.text(name)] = int(words[0])
     return found
 

@@ -21,7 +21,7 @@ def counters(raw: bytes) -> dict[str, dict[str, Any]]:
     for line in raw.split(b"\n"):
         name, colon, rest = line.rpartition(b":")
         words = rest.split()
-        if not colon or len(words) < 16 or not all(word.isdigit() for word in words[:16]):
+        if not colon or len(words) < 16 or not all(map(rooted.counts, words[:16])):
             continue
         found[rooted.text(name.strip())] = {
             "received_mib": round(int(words[0]) / 1048576, 1),

@@ -48,7 +48,7 @@ def parse(raw: bytes) -> Process:
     head, opened, rest = raw.partition(b"(")
     name, closed, tail = rest.rpartition(b")")
     words = tail.split()
-    if not opened or not closed or len(words) < 22:
+    if not opened or not closed or len(words) < 22 or any(len(word) > 20 for word in (head.strip(), *words)):
         raise ValueError("not a line of /proc/<pid>/stat")
     return Process(
         pid=int(head),

@@ -125,7 +125,7 @@ def diskstats(raw: bytes) -> dict[str, dict[str, Any]]:
     found = {}
     for line in raw.split(b"\n"):
         words = line.split()
-        if len(words) < 14 or not all(word.isdigit() for word in words[3:14]):
+        if len(words) < 14 or not all(map(rooted.counts, words[3:14])):
             continue
         reads, read_sectors, writes, written_sectors = int(words[3]), int(words[5]), int(words[7]), int(words[9])
         found[rooted.text(words[2])] = {

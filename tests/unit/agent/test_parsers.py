@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudmon.agent import config, rooted, signing, states, tokens
+from cloudmon.agent import commands, config, rooted, signing, states, tokens
 from cloudmon.agent.collect import accounts, machine, network, packages, processes, services, storage
 
 STAT = b"%d (%s) S 1 %d %d 0 -1 4194560 100 0 0 0 %d %d 0 0 20 0 1 0 %d 12345678 2560 18446744073709551615 1 1 0 0 0\n"
@@ -237,3 +237,12 @@ def test_a_token_is_taken_apart() -> None:
 @given(st.binary(max_size=60))
 def test_text_of_any_bytes_can_be_written_down(raw: bytes) -> None:
     states.canonical(rooted.text(raw))
+
+
+@pytest.mark.parametrize("told", [True, "1", None, [], 10**400, -(10**400), float("nan"), float("inf"), 2e18], ids=str)
+def test_a_number_without_an_end_is_none(told: Any) -> None:
+    """A command whose end is no number would never be too late."""
+    assert states.number(told, 7.0) == 7.0
+    assert commands.parse({"id": "i", "expires_at": told, "timeout_s": told}).expires_at == 0.0
+    with pytest.raises(ValueError, match="a key has"):
+        signing.key_of({"id": "k", "secret": "A" * 43, "expires_at": told})
