@@ -9,7 +9,7 @@ from typing import Any
 
 from . import ending, programs
 from .clock import Clock
-from .collect import processes, services
+from .collect import debt, processes, services
 from .collect.processes import Process, Table
 from .config import Application
 from .place import Place
@@ -153,16 +153,17 @@ class Applications:
                     found.append(process)
         return found
 
-    def all_of(self, application: Application) -> list[Process]:
-        """Its processes and all that they started."""
-        table = self.table.scan()
+    def all_of(self, application: Application, table: dict[int, Process] | None = None) -> list[Process]:
+        """Its processes and all that they started, among those of ``table`` or of a look of now."""
+        table = self.table.scan() if table is None else table
         tops = {process.pid for process in self.found(application, table)}
         apart = processes.lineage(table, os.getpid())
         return [table[pid] for pid in sorted(processes.below(table, tops) - apart)]
 
-    def section(self, versions: dict[str, Any]) -> dict[str, Any]:
-        """As the protocol has it; ``versions`` is the section of packages."""
+    def section(self, versions: dict[str, Any], candidates: dict[str, str]) -> dict[str, Any]:
+        """As the protocol has it; ``versions`` is the section of packages, ``candidates`` what is offered of them."""
         told: dict[str, Any] = {}
+        table: dict[int, Process] | None = None
         with self._lock:
             for name, application in self._declared.items():
                 seen = self._seen[name]
@@ -172,6 +173,12 @@ class Applications:
                 package = versions.get(application.package) if application.package else None
                 if package is not None:
                     item["version"] = package["version"]
+                if application.package in candidates:
+                    item["candidate"] = candidates[application.package]
+                if seen.running:
+                    table = self.table.scan() if table is None else table
+                    due = debt.runs_replaced((one.pid for one in self.all_of(application, table)), self.root.path)
+                    item.update({} if due is None else {"restart_due": due})
                 answer = self.prober.answer(name)
                 if answer is not None:
                     item["probe"] = {"ok": answer.ok, "error": answer.error}

@@ -22,6 +22,8 @@ class Application(NamedTuple):
     service: str = ""
     match: str = ""
     package: str = ""
+    version: str = ""
+    """The wanted one; what is offered is looked for only when there is one."""
     probe: dict[str, Any] = {}  # noqa: RUF012 - never written to
     start_at_boot: bool = False
 
@@ -56,6 +58,7 @@ def parse(told: dict[str, Any], *, starts_at_boot: bool) -> Config:
                 service=_word(wanted.get("service")),
                 match=_word(wanted.get("match")),
                 package=_word(wanted.get("package")),
+                version=_word(wanted.get("version")),
                 probe=wanted["probe"] if isinstance(wanted.get("probe"), dict) else {},
                 start_at_boot=wanted["start_at_boot"]
                 if isinstance(wanted.get("start_at_boot"), bool)

@@ -66,7 +66,7 @@ class Installer:
                 left_s = until - self._clock.monotonic()
                 if left_s <= 0:
                     return Outcome(False, "there was no time left to do it")
-                ran = programs.run(argv, timeout_s=left_s, extra=self._environment())
+                ran = programs.run(argv, timeout_s=left_s, extra=self.environment())
                 # That lists could not be renewed need not keep anything from being installed.
                 if (ran.error or ran.exit) and argv[-1] != "update":
                     break
@@ -96,7 +96,10 @@ class Installer:
         package = found.get(name) or found.get(name.partition(":")[0])
         return package["version"] if package else None
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """What apt's programs need to know so that they look where the appliance is."""
+        if self._root:
+            self._configure_apt()
         return {"APT_CONFIG": self._place.at("apt.conf")} if self._root else {}
 
     def _commands(self, what: str, name: str, version: str) -> list[list[str]]:
@@ -108,7 +111,7 @@ class Installer:
         return self._dnf(what, name, version)
 
     def _apt(self, what: str, name: str, version: str) -> list[list[str]]:
-        if self._root and not self._sources():
+        if self._root and not self.sources():
             return self._dpkg(what, name, version)
         program = programs.find("apt-get")
         if program is None:
@@ -126,7 +129,7 @@ class Installer:
             commands.insert(0, [program, "-q", "update"])
         return commands
 
-    def _sources(self) -> bool:
+    def sources(self) -> bool:
         """Whether the appliance's root says where apt finds packages."""
         if self._root.exists("/etc/apt/sources.list"):
             return True
@@ -163,6 +166,11 @@ class Installer:
         if not found:
             raise LookupError(f"no file of {name}{' ' if version else ''}{version} lies in {CACHE}")
         return [[*dpkg, "--force-confold", "--install", "--", found]]
+
+    def newest_archive(self, name: str) -> str:
+        """The newest version of a package of which a file lies ready; empty when there is none."""
+        words = os.path.basename(self._archive(name, "")).split("_")
+        return words[1].replace("%3a", ":") if len(words) > 1 else ""
 
     def _archive(self, name: str, version: str) -> str:
         """The file of a package, of the newest version unless one is named; empty when there is none."""

@@ -6,8 +6,9 @@ from typing import Any, Callable
 
 from . import states, version
 from .applications import Applications
+from .candidates import Candidates
 from .clock import Clock
-from .collect import machine, network, services, storage
+from .collect import debt, machine, network, services, storage
 from .collect.accounts import Accounts
 from .collect.files import Files
 from .collect.packages import Packages
@@ -35,6 +36,8 @@ class Eyes:
         self._packages = Packages(root)
         self._accounts = Accounts(root)
         self._files = Files(root)
+        self._candidates = Candidates(place, root, clock)
+        self._reboot = debt.Reboot(root, clock)
         self._kept: states.Sections = {}
         self._cheap: tuple[object, ...] = ()
         self.boot = ""
@@ -72,7 +75,7 @@ class Eyes:
         self._put(found, "processes", lambda: self._table.section(names, self._kernel_at))
         if config.applications:
             versions = found.get("packages", {})
-            self._put(found, "applications", lambda: self._applications.section(versions))
+            self._put(found, "applications", lambda: self._applications.section(versions, self._offered(config)))
         self._kept = found
         return found
 
@@ -86,7 +89,16 @@ class Eyes:
             self._accounts.signature(),
             self._packages.signature(),
             self._files.signature(list(config.files)),
+            self._candidates.signature() if _wanted(config) else (),
         )
+
+    def _offered(self, config: Config) -> dict[str, str]:
+        """What the package manager offers of what is wanted in some version. Nothing, where it cannot be asked."""
+        try:
+            return self._candidates.of(_wanted(config))
+        except OSError as wrong:
+            self._log.once("candidates cannot be told", str(wrong)[:300])
+            return {}
 
     def _put(
         self, found: states.Sections, name: str, look: Callable[[], dict[str, Any]], *, expected: bool = True
@@ -108,8 +120,17 @@ class Eyes:
         found[name] = before if before is not None and states.same(before, section) else section
 
     def _system(self, interval_s: float) -> dict[str, Any]:
+        boot: dict[str, Any] = {"id": self.boot, "at": self.booted_at}
+        due = self._reboot.due()
+        if due is not None:
+            boot["reboot_due"] = due
         return {
             "host": machine.host(self._root),
-            "boot": {"id": self.boot, "at": self.booted_at},
+            "boot": boot,
             "agent": {"version": version.VERSION, "interval_s": round(interval_s)},
         }
+
+
+def _wanted(config: Config) -> list[str]:
+    """Packages that are wanted in some version."""
+    return sorted({one.package for one in config.applications.values() if one.package and one.version})

@@ -14,10 +14,13 @@ from .controls import Controls, Outcome
 from .installing import Installer
 from .upgrade import Upgrade
 
+RESTART_S = 120.0
+"""Seconds that an application has to come up after it was updated."""
+
 ALLOWED = {
     "report_now": ((), ()),
     "app_install": ((), ("application", "package", "version")),
-    "app_update": ((), ("application", "package", "version")),
+    "app_update": ((), ("application", "package", "version", "restart")),
     "app_remove": ((), ("application", "package")),
     "app_restart": (("application",), ()),
     "app_stop": (("application",), ()),
@@ -119,8 +122,18 @@ class Verbs:
         if verb == "app_install":
             return self._installer.install(name, arguments.get("version", ""), until)
         if verb == "app_update":
-            return self._installer.update(name, arguments.get("version", ""), until)
+            done = self._installer.update(name, arguments.get("version", ""), until)
+            if not done.ok or application is None or arguments.get("restart") != "yes":
+                return done
+            return self._restarted(application, done, until)
         return self._installer.remove(name, until)
+
+    def _restarted(self, application: Application, updated: Outcome, until: float) -> Outcome:
+        """Updated, and started again so that what is installed is what runs."""
+        done = self._controls.restart(application, min(until, self._clock.monotonic() + RESTART_S))
+        output = "\n".join(filter(None, (updated.output, done.output)))
+        error = "" if done.ok else f"{application.package} is updated, but {done.error}"
+        return done._replace(error=error, output=output)
 
     def _job(self, name: str, until: float) -> Outcome:
         job = self._config().jobs.get(name)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cloudmon.detection import versions
 from cloudmon.detection.needs import Need, project
 from cloudmon.detection.schema import FACTS
 from cloudmon.model.appliances import ApplianceState, Member
@@ -223,6 +224,18 @@ def _probes(facts: Facts) -> Mapping[str, object]:
     return found
 
 
+def _versions(facts: Facts) -> Mapping[str, object] | None:
+    packages, told = facts.sections.get("packages"), facts.sections.get("applications", {})
+    if packages is None:
+        return None
+    found = (
+        (one.package, versions.standing(one.version, packages, one.package, told.get(name)))
+        for name, one in facts.subject.template.applications.items()
+        if one.package and one.version
+    )
+    return {package: {key: value for key, value in said.items() if value is not None} for package, said in found}
+
+
 def _unexpected(facts: Facts) -> Mapping[str, object]:
     template = facts.subject.template
     accounts, processes = facts.sections.get("accounts"), facts.sections.get("processes")
@@ -267,6 +280,7 @@ _MADE: Mapping[str, Callable[[Facts], Mapping[str, object] | None]] = {
     "probes": _probes,
     "declared": _declared,
     "unexpected": _unexpected,
+    "versions": _versions,
 }
 
 

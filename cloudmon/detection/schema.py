@@ -72,6 +72,7 @@ _SYSTEM = Record(
                     "id": Field(TEXT, "Id of the present start."),
                     "at": Field(NUMBER, "Unix seconds of it."),
                     "age_s": _age("Seconds since then.", of="at"),
+                    "reboot_due": Field(BOOL, "True when something installed since then takes effect at the next one."),
                 }
             ),
             "Its last start.",
@@ -160,6 +161,8 @@ _APPLICATIONS = Table(
             "restarts": Field(WHOLE, "How often it started again by itself, as far as the agent saw."),
             "pid": Field(WHOLE, "Id of its first process."),
             "version": Field(TEXT, "Version of its package that is installed."),
+            "candidate": Field(TEXT, "Newest version of its package that the package manager offers."),
+            "restart_due": Field(BOOL, "True when it runs programs or libraries that were replaced since it began."),
             "probe": Field(
                 Record({"ok": Field(BOOL, "How it ended."), "error": Field(TEXT, "What was wrong.")}), "Its last probe."
             ),
@@ -254,6 +257,19 @@ _DECLARED = Record(
         "processes": Field(_TEXTS, "Patterns of the processes that belong there; likewise."),
     }
 )
+_VERSIONS = Table(
+    Record(
+        {
+            "wanted": Field(TEXT, "As the template says it: 1.4, >=1.4 or newest."),
+            "have": Field(TEXT, "Installed version; empty when it is not installed."),
+            "target": Field(TEXT, "Version to bring it to; not known when none is known that would do."),
+            "outdated": Field(
+                BOOL, "True when it is not at its wanted version; not known when the two cannot be put in order."
+            ),
+        }
+    ),
+    "name of a package that has a wanted version",
+)
 _UNEXPECTED = Record(
     {
         "accounts": Field(
@@ -282,6 +298,7 @@ FACTS = Record(
         "network": Field(_NETWORK, "What went through interfaces."),
         "probes": Field(_PROBES, "How the monitor was answered over the network; not known before it asked."),
         "declared": Field(_DECLARED, "What the template says of its inside."),
+        "versions": Field(_VERSIONS, "How packages with a wanted version stand."),
         "unexpected": Field(_UNEXPECTED, "What is there and was not declared."),
     }
 )

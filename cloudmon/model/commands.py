@@ -29,7 +29,7 @@ TERMS: Mapping[Verb, Terms] = {
     Verb.APP_STOP: Terms(("application",)),
     Verb.APP_SUSPEND: Terms(("application",)),
     Verb.APP_RESUME: Terms(("application",)),
-    Verb.APP_UPDATE: Terms(("application",), ("version",), 900.0),
+    Verb.APP_UPDATE: Terms(("application",), ("version", "restart"), 900.0),
     Verb.JOB_RUN: Terms(("job",), (), 3_600.0),
     Verb.PROCESS_END: Terms(("pid", "name")),
     Verb.SCAN: Terms((), ("path",), 1_800.0),

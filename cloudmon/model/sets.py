@@ -48,7 +48,7 @@ class Application:
     """Its processes are those whose command line holds this text."""
     package: str = ""
     version: str = ""
-    """Wanted version of ``package``; empty takes any."""
+    """Wanted version of ``package``, as :func:`cloudmon.model.versions.parse` reads it; empty takes any."""
     probe: Mapping[str, object] = field(default_factory=dict)
     """``{"tcp": port}``, ``{"http": url, "status": 200}``, ``{"command": [argv]}``, each with ``timeout_s``, or
     ``{"file": path, "max_age_s": 60}``. Empty: it is up while it has a process."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from cloudmon.model import versions
 from cloudmon.model.sets import Application, Job
 from cloudmon.settings.groups import Group
 from cloudmon.settings.values import WholeSeconds, number
@@ -93,9 +94,16 @@ class ApplicationSettings(Group):
     package: str = ""
     """Package it is installed from."""
     version: str = ""
-    """Wanted version of ``package``; another one is out of date. Empty: any."""
+    """Wanted version of ``package``: ``1.4`` and no other, ``>=1.4``, or ``newest``, the newest that the appliance's
+    package manager offers. Anything else is out of date. Empty: any."""
     probe: ProbeSettings | None = None
     """How it is asked whether it is well. None: it is up while it has a process."""
+
+    @field_validator("version")
+    @classmethod
+    def _version(cls, value: str) -> str:
+        versions.parse(value)
+        return value
 
     @model_validator(mode="after")
     def _can_be_seen(self) -> Self:

@@ -51,7 +51,7 @@ class Machine:
 
     def state(self) -> str:
         self.applications.look()
-        return str(self.applications.section({})["web"]["state"])
+        return str(self.applications.section({}, {})["web"]["state"])
 
     @property
     def pid(self) -> int:
@@ -85,8 +85,8 @@ def test_an_application_that_is_a_service_is_started_and_stopped_by_it(machine: 
     before = machine.pid
     assert machine.controls.restart(WEB, until).ok
     assert machine.state() == "up"
-    assert machine.applications.section({})["web"]["pid"] == machine.pid != before
-    assert machine.applications.section({})["web"]["restarts"] == 0
+    assert machine.applications.section({}, {})["web"]["pid"] == machine.pid != before
+    assert machine.applications.section({}, {})["web"]["restarts"] == 0
     assert machine.controls.suspend(WEB).ok
     assert machine.state() == "unknown"
     assert machine.controls.resume(WEB).ok

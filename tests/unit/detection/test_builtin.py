@@ -31,6 +31,13 @@ def package(told: object) -> Subject:
     return subject({"packages": {"shop": told} if told is not None else {}})
 
 
+def versioned(wanted: str, have: str, candidate: str | None = None) -> Subject:
+    told = {"shop": {"state": "up", **({"candidate": candidate} if candidate else {})}}
+    wants = with_template(applications={"shop": Application(match="shop", package="shop", version=wanted)})
+    packages = {"shop": {"version": have, "manager": "dpkg"}}
+    return subject({"applications": told, "packages": packages}, template=wants)
+
+
 def disk(*, told: object) -> Subject:
     return subject({"disks": {"/": told}})
 
@@ -82,6 +89,12 @@ CASES = [
     ("package-outdated", "shop", package({"version": "2.1"}), QUIET),
     ("package-outdated", "shop", package({"version": "2.1-3+deb12u1"}), QUIET),
     ("package-outdated", "shop", package({"arch": "amd64"}), UNKNOWN),
+    ("package-outdated", "shop", versioned(">=2.0", "1.9"), FIRES),
+    ("package-outdated", "shop", versioned(">=2.0", "2.0-1"), QUIET),
+    ("package-outdated", "shop", versioned(">=2.0", "odd"), UNKNOWN),
+    ("package-outdated", "shop", versioned("newest", "2.1", "2.10"), FIRES),
+    ("package-outdated", "shop", versioned("newest", "2.10", "2.10"), QUIET),
+    ("package-outdated", "shop", versioned("newest", "2.1"), UNKNOWN),
     ("package-outdated", "shop", subject({"packages": None}), UNKNOWN),
     ("file-changed", "/etc/shop.conf", file({"sha256": "cd" * 32}), FIRES),
     ("file-changed", "/etc/shop.conf", file({"missing": True}), FIRES),
