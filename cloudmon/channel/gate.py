@@ -42,6 +42,7 @@ class Reason(enum.StrEnum):
     TOKEN_USED = "the token belongs to another agent"  # noqa: S105
     TOKEN_EXPIRED = "the token has expired"  # noqa: S105
     OVERSIZE = "the body is too large"
+    TOO_OFTEN = "it asks more often than anybody needs"
     SLOW = "the body did not come"
     MALFORMED = "the body is malformed"
 

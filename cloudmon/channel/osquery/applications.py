@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from cloudmon.channel.osquery import mapping
-from cloudmon.channel.osquery.mapping import Item, Row
+from cloudmon.channel.osquery.values import Item, Row, text, whole
 
 
 class Seen(NamedTuple):
@@ -34,7 +33,7 @@ def section(
         offset_s: seconds by which the host's clock is ahead.
     """
     mains = None if seen.matches is None else _mains(seen.matches, offset_s)
-    answers = None if seen.probes is None else {mapping.text(row, "application"): row for row in seen.probes}
+    answers = None if seen.probes is None else {text(row, "application"): row for row in seen.probes}
     told: dict[str, Item] = {}
     for name, one in declared.items():
         old = before.get(name)
@@ -88,7 +87,7 @@ def _probe(probe: Mapping[str, Any], row: Row | None) -> Item | None:
     """What its probe came to; None where osquery cannot ask so, or did not."""
     if row is None:
         return None
-    answer = mapping.whole(row, "answer")
+    answer = whole(row, "answer")
     if "tcp" in probe:
         return None if answer is None else _came_to(answer > 0, f"nobody listens at port {probe['tcp']}")
     if "http" in probe:
@@ -99,7 +98,7 @@ def _probe(probe: Mapping[str, Any], row: Row | None) -> Item | None:
     if "file" in probe:
         most = probe.get("max_age_s", 60)
         # A file of the future is as young as can be.
-        age = mapping.whole(row, "answer", -(2**40))
+        age = whole(row, "answer", -(2**40))
         return _came_to(age is not None and age <= most, "no such file" if age is None else f"{age} s old")
     return None
 
@@ -112,9 +111,9 @@ def _mains(rows: Iterable[Row], offset_s: float) -> dict[str, tuple[int, int]]:
     """Start and pid of each application's first process."""
     found: dict[str, tuple[int, int]] = {}
     for row in rows:
-        name, pid = mapping.text(row, "application"), mapping.whole(row, "pid", 1)
+        name, pid = text(row, "application"), whole(row, "pid", 1)
         if name and pid is not None:
-            started = mapping.whole(row, "start_time", 1) or 0
+            started = whole(row, "start_time", 1) or 0
             here = (started - round(offset_s), pid)
             found[name] = min(found.get(name, here), here)
     return found

@@ -20,12 +20,16 @@ from cloudmon.channel.replies import Reply
 from cloudmon.channel.roster import Roster
 from cloudmon.clock import Clock
 from cloudmon.model.guests import Agent
+from cloudmon.model.identity import ApplianceId
 
 ENROLL, CONFIG, LOG = b"/osquery/v1/enroll", b"/osquery/v1/config", b"/osquery/v1/log"
 READ, WRITE = b"/osquery/v1/distributed/read", b"/osquery/v1/distributed/write"
 
 MOST_UNPROVEN = 64 << 20
 """Bytes of bodies that are read at once: whose they are most hosts show within the body only."""
+
+MOST_A_MINUTE = 600
+"""Requests of one host that are answered in a minute; ten times what the busiest one needs."""
 
 Body = Callable[[int], Awaitable[bytes | Reason]]
 
@@ -60,6 +64,8 @@ class Callers:
         self._most_bytes = most_bytes
         self._small_bytes = small_bytes
         self._unproven = 0
+        self._since = parts.clock.monotonic()
+        self._asked: dict[ApplianceId, int] = {}
 
     async def read(self, head: Head, body: Body) -> bytes | Reply:
         """The body, unpacked; or the reply to one that is not to be had."""
@@ -99,6 +105,14 @@ class Callers:
             agent, reason = parts.roster.get(key.appliance), parts.gate.lapsed(key, parts.clock.now())
             return reason or (Reason.UNKNOWN if agent is None else (key, agent))
         return Reason.KEY
+
+    def is_too_much(self, appliance: ApplianceId) -> bool:
+        """Count one more request of a host: whether it makes more than anybody needs."""
+        now = self._parts.clock.monotonic()
+        if now - self._since >= 60:
+            self._since, self._asked = now, {}
+        count = self._asked[appliance] = self._asked.get(appliance, 0) + 1
+        return count > MOST_A_MINUTE
 
     def is_same(self, key: Key, node_key: str) -> None:
         """The key that was found in a body has to be the one that the body names. Malformed when it is not."""

@@ -86,6 +86,9 @@ class Osquery:
             if isinstance(proven, Reason):
                 return self._invalid(head, proven)
             key, agent = proven
+            if self._callers.is_too_much(agent.appliance):
+                self._callers.complain(head, Reason.TOO_OFTEN, key_id=key.id)
+                return failed(503, "try again later")
             config = await self._parts.configs.of(agent.appliance.set_uid)
             if config is None:
                 return self._invalid(head, Reason.UNKNOWN, key)

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from cloudmon.channel.osquery import applications, mapping
 from cloudmon.channel.osquery.bodies import Answer, Line
-from cloudmon.channel.osquery.mapping import Item, Row, Spent
+from cloudmon.channel.osquery.mapping import Spent
 from cloudmon.channel.osquery.queries import MATCHES, PROBES, Query, Schedule
+from cloudmon.channel.osquery.values import Item, Row
 from cloudmon.model.guests import Sections
 
 MARKS = 256

@@ -36,11 +36,11 @@ FILESYSTEMS = (
     "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "ntfs", "ntfs3", "overlay",
     "reiserfs", "vfat", "xfs", "zfs",
 )  # fmt: skip
-"""Those that hold data of the host; asking a server of the net that is dead never ends."""
+"""Those that hold data of the host."""
 
-SYSTEM = """SELECT s.hostname, s.cpu_type AS arch, o.platform AS os, o.version AS os_version, k.version AS kernel,
- u.total_seconds AS uptime, i.version AS osquery_version
- FROM system_info s, os_version o, kernel_info k, uptime u, osquery_info i"""
+SYSTEM = """SELECT (SELECT hostname FROM system_info) AS hostname, (SELECT cpu_type FROM system_info) AS arch,
+ (SELECT platform FROM os_version) AS os, (SELECT version FROM os_version) AS os_version,
+ (SELECT version FROM kernel_info) AS kernel, (SELECT total_seconds FROM uptime) AS uptime"""
 PACKAGES = """SELECT name, version, arch, 'dpkg' AS manager FROM deb_packages WHERE status LIKE '% installed'
  UNION ALL SELECT name, CASE WHEN epoch > 0 THEN epoch || ':' ELSE '' END || version || '-' || release, arch, 'rpm'
  FROM rpm_packages WHERE name <> 'gpg-pubkey'"""

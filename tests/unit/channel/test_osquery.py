@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from cloudmon.channel import keys, tokens
 from cloudmon.channel.gate import Head
-from cloudmon.channel.osquery import nodekeys
+from cloudmon.channel.osquery import callers, nodekeys
 from cloudmon.errors import StoreUnavailable
 from cloudmon.model.actions import Intent, IntentState, Verb
 from cloudmon.model.guests import Enrolment, ReportKind
@@ -719,6 +719,62 @@ def test_a_body_that_is_not_packed_as_it_says_is_refused(fleet: Fleet, encoding:
     async def told() -> None:
         status, _ = await fleet.send("/osquery/v1/config", {"Content-Encoding": encoding}, b"{}")
         assert status == 400
+
+    story(told)
+
+
+def test_a_host_that_asks_all_the_time_is_told_to_come_later_and_others_are_not(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callers, "MOST_A_MINUTE", 5)
+
+    async def told() -> None:
+        mad, calm = fleet.host(1), fleet.host(2)
+        await calm.node_key()
+        answers = [await mad.ask("distributed/read") for _ in range(7)]
+        assert [answer is not None for answer in answers] == [True] * 5 + [False] * 2
+        assert mad.database["node_key"]
+        assert await calm.ask("distributed/read") is not None
+        fleet.fake.advance(60)
+        assert await mad.ask("distributed/read") is not None
+
+    story(told)
+
+
+def test_only_so_much_is_read_at_once_of_those_who_have_shown_nothing(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callers, "MOST_UNPROVEN", 100)
+
+    async def told() -> None:
+        begun, end = asyncio.Event(), asyncio.Event()
+
+        async def slow(_most: int) -> bytes:
+            begun.set()
+            await end.wait()
+            return b"{}"
+
+        head = Head(b"POST", b"/osquery/v1/config", b"", [(b"content-length", b"60")], "192.0.2.7")
+        first = asyncio.create_task(fleet.channel.answer(head, slow))
+        await begun.wait()
+        assert (await fleet.channel.answer(head, slow)).status == 503
+        end.set()
+        assert (await first).status == 401
+        assert (await fleet.channel.answer(head, slow)).status == 401
+
+    story(told)
+
+
+def test_a_host_without_a_kernel_of_its_own_is_told_as_far_as_it_goes(fleet: Fleet) -> None:
+    """Within a container some tables are empty."""
+
+    async def told() -> None:
+        host = fleet.host()
+        host.tables["kernel_info"] = []
+        await host.talk("system")
+        assert fleet.sections()["system"]["host"] == {
+            "name": "shop-1", "os": "debian", "os_version": "12", "arch": "x86_64",
+        }  # fmt: skip
 
     story(told)
 

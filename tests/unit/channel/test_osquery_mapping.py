@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cloudmon.channel.osquery import applications, mapping
+from cloudmon.channel.osquery import applications, mapping, values
 from cloudmon.channel.osquery.applications import Seen
 from cloudmon.channel.osquery.mapping import Spent
 
@@ -57,7 +57,7 @@ def test_a_row_is_an_item(section: str, row: dict[str, Any], item: dict[str, Any
 
 @pytest.mark.parametrize("value", [True, [], {}, None, "1" * 60, "inf", "nan", "\u0661x", 1e300, 2**60, "0x10", b"1"])
 def test_what_is_no_number_is_not_known(value: Any) -> None:
-    assert mapping.whole({"n": value}, "n") is None
+    assert values.whole({"n": value}, "n") is None
 
 
 def disk(path: str, **other: Any) -> dict[str, Any]:
