@@ -163,10 +163,11 @@ class Herald:
 
     def health(self) -> tuple[NotifierHealth, ...]:
         """How speaking to each notifier goes."""
+        told = self._settings.notify
         return tuple(
             NotifierHealth(
                 name=name,
-                kind=self._settings.notify[name].kind,
+                kind=told[name].kind,
                 failing=line.failures > 0,
                 pending=line.pending,
                 dead=line.dead,
@@ -175,7 +176,7 @@ class Herald:
                 last_error_at=line.last_error_at,
                 paused_until=line.paused_until,
             )
-            for name, line in sorted((way.name, self._line(way.name)) for way in self._ways)
+            for name, line in ((name, self._line(name)) for name in sorted(told))
         )
 
     @property
@@ -215,7 +216,7 @@ class Herald:
         messages = self._store.messages
         while found := messages.waiting(EVERYONE, AT_ONCE):
             back = now - dt.timedelta(seconds=routing.LOOK_BACK_S)
-            growing = {(one.notifier, one.tenant): one for one in messages.growing(EVERYONE, now)}
+            growing = {(one.notifier, one.tenant): one for one in messages.growing(EVERYONE)}
             standing = Standing(messages.since(EVERYONE, back), growing, self._calling)
             routed = routing.route(found, self._ways, standing, estate=self._store.estate, now=now, new_id=self._new_id)
             # A digest that is tried this very moment takes in nothing more: then all is looked at anew.

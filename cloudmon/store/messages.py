@@ -96,10 +96,10 @@ class Messages:
         row = deliveries.c
         return self._where(scope, _PENDING, row.notifier == notifier, order=(row.seq,), limit=limit)
 
-    def growing(self, scope: Scope, now: dt.datetime) -> list[Delivery]:
-        """Digests that are neither due nor tried yet: they take in what comes."""
+    def growing(self, scope: Scope) -> list[Delivery]:
+        """Digests that nobody has tried yet: they take in what comes, for as long as their notifier does not answer."""
         row = deliveries.c
-        where = (row.event == DeliveryEvent.DIGEST, row.attempts == 0, row.due_at > now)
+        where = (row.event == DeliveryEvent.DIGEST, row.attempts == 0)
         return self._where(scope, _PENDING, *where, order=(row.seq,), limit=1_000)
 
     def unfinished(self, scope: Scope) -> Mapping[str, int]:

@@ -84,7 +84,7 @@ class TenancyLaws(GuestWords):
         "findings.of_appliance": lambda store, scope, aset, _: store.findings.of_appliance(scope, aset.uid, 1),
         "messages.waiting": lambda store, scope, _, __: store.messages.waiting(scope, 9),
         "messages.pending": lambda store, scope, _, __: store.messages.pending(scope, "ops", 9),
-        "messages.growing": lambda store, scope, _, __: store.messages.growing(scope, START),
+        "messages.growing": lambda store, scope, _, __: store.messages.growing(scope),
         "messages.unfinished": lambda store, scope, _, __: store.messages.unfinished(scope),
         "messages.since": lambda store, scope, _, __: store.messages.since(scope, later(-99)),
         "messages.delivery": lambda store, scope, aset, _: store.messages.delivery(scope, f"d-{aset.uid}"),

@@ -22,6 +22,7 @@ from cloudmon.model.requests import RequestState, RequestVerb
 from cloudmon.model.sets import ControlKind, Healing
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.tick import View
+from cloudmon.notices import trying
 from cloudmon.reconcile.limits import ClassLimits, Limits
 
 
@@ -195,3 +196,17 @@ def test_what_an_appliances_agent_cannot_do_is_refused_at_once(of: Watched) -> N
         "storefront/1 has osquery/5.12.1, which cannot do job_run; what it can do: report_now"
     )
     assert [of.request(one).state for one in (can, other)] == [RequestState.ACCEPTED] * 2
+
+
+def test_a_test_message_to_nobody_is_refused_and_one_to_somebody_is_waited_for(of: Watched) -> None:
+    """The monitor's own settings count, not those of whoever asks."""
+    of.monitor.policy = replace(of.monitor.policy, notifiers=("ops",))
+    nobody, somebody = of.ask(RequestVerb.NOTIFY, "opz"), of.ask(RequestVerb.NOTIFY, "ops")
+    of.tick(2)
+    assert of.request(nobody).state is RequestState.REFUSED
+    assert 'did you mean "ops"?' in of.request(nobody).outcome
+    assert of.request(somebody).state is RequestState.ACCEPTED
+    (trial,) = of.store.messages.deliveries(EVERYONE)
+    of.store.messages.settle(of.monitor.owner, [trying.sent(trial, "", trial.created_at)])
+    of.tick(1)
+    assert (of.request(somebody).state, of.request(somebody).outcome) == (RequestState.DONE, "ops took it")

@@ -409,3 +409,18 @@ def test_a_store_that_is_away_is_looked_at_again(tmp_path: Path, bench: Bench, m
     monkeypatch.setattr(bench.store.messages, "waiting", waiting)
     bench.run(26)
     assert bench.ops.titles == ["warning: not well"]
+
+
+def test_while_nobody_answers_a_storm_is_one_digest_however_long_it_lasts(bench: Bench) -> None:
+    """What waits stays small: the digest takes in what comes for as long as nobody has tried it."""
+    bench.ops.script.append(NotifierUnavailable("away", retry_after_s=600))
+    bench.open("x/0", "first")
+    bench.run(1)
+    for minute in range(9):
+        for number in range(30):
+            bench.open(f"x/{minute}-{number}", "more")
+        bench.run(60)
+    waiting = [one for one in bench.store.messages.deliveries(EVERYONE) if one.state is DeliveryState.PENDING]
+    assert len(waiting) == 2
+    bench.run(120)
+    assert bench.ops.titles[1:] == ["warning: first", "warning: 270 changes of findings (270 opened)"]

@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import receivers
 from pictures import offer
+from served import until
 from structlog.testing import capture_logs
 
 from cloudmon.engine.workers import InlineWorkers, ThreadedWorkers
 from cloudmon.errors import OutOfCapacity, StoreUnavailable, Unreachable
 from cloudmon.model.appliances import ApplianceState
+from cloudmon.model.messages import DeliveryState
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.service import Service
 from cloudmon.settings import SettingsFile
@@ -306,3 +309,33 @@ def test_a_plan_says_what_a_smaller_file_would_end(shop: Shop) -> None:
     assert [(row.subject, row.action) for row in shown.rows] == [("storefront", "change")]
     assert "asks for 2 appliances fewer of 2" in shown.rows[0].held
     assert "asks for 2 appliances fewer of 2" in shown.notes[0]
+
+
+# --- telling ------------------------------------------------------------------------------------------------------
+
+
+def test_whom_a_changed_file_names_is_told_from_then_on_and_old_news_are_forgotten(shop: Shop) -> None:
+    """And whom it names no more is not."""
+    with receivers.web() as web:
+        notify = f'[notify.ops]\nkind = "webhook"\noptions = {{ url = "{web.url}" }}\n'
+        shop.write(SETTINGS + notify)
+        shop.tick()
+        shop.clouds["east"].play("list_nodes", Unreachable("gone", cloud="east"))
+        shop.tick()
+        assert not shop.service.tell()
+        (post,) = web.until(1)
+        assert b"finding.opened" in post.body
+        until(lambda: not shop.service.telling or shop.service.tell(), "it is written down")
+        (told,) = shop.service.store.messages.deliveries(EVERYONE)
+        assert told.state is DeliveryState.SENT
+        shop.write(SETTINGS)
+        shop.tick()
+        shop.clouds["east"].play("list_nodes", Unreachable("gone", cloud="east"))
+        shop.tick()
+        shop.service.tell()
+        assert shop.service.store.messages.waiting(EVERYONE, 9) == []
+        assert shop.service.notifiers_health() == ()
+        shop.clock.advance(shop.service.settings.monitor.keep_deliveries_s + 3_600)
+        shop.tick()
+        assert shop.service.store.messages.deliveries(EVERYONE) == []
+    assert len(web.posts) == 1
