@@ -127,11 +127,16 @@ class _Work:
             if line.mark in self.memory.marks:
                 return  # an older one, once more
             self._seen(line.mark)
+            # Of several lines that belong together the first ones may have come to a monitor that knows it no more.
+            self.want_whole = self.want_whole or (run is None and line.is_part)
+            # A clock that was set back brings what is older after what is newer; or the host counts anew.
+            if run is not None and run.mark[2] == line.epoch and line.counter <= run.mark[3]:
+                self.want_whole = True
+                if line.counter:
+                    return
             run = Run(line.mark, frozenset())
             if line.counter == 0:
-                # Its first results are all there are. The first of several lines, though, may have come to a monitor
-                # that knows it no more.
-                self.want_whole = self.want_whole or line.is_part
+                # Its first results are all there are.
                 self.sections.pop(section, None)
             elif section not in self.sections:
                 self.want_whole = True

@@ -86,7 +86,7 @@ class Hosts:
         """
         host = self.of(agent.appliance)
         await self._know(host, agent)
-        is_known = host.sections is not None or occasion.whole
+        is_asked, is_known = occasion.whole, host.sections is not None or occasion.whole
         folded = fold(host.sections or {}, host.memory)
         if host.sections is None:
             occasion = occasion._replace(whole=True)
@@ -94,7 +94,9 @@ class Hosts:
         taken = await self._intake.take(report, occasion.size)
         if taken.taking is Taking.TAKEN:
             # What was told whole because nothing was known is not all there is.
-            host.want_whole = folded.want_whole or taken.want_full or not is_known
+            # It is asked until it has answered.
+            before = host.want_whole and not is_asked
+            host.want_whole = before or folded.want_whole or taken.want_full or not is_known
             host.sections, host.hash, host.memory = folded.sections, report.hash, folded.memory
             host.offset_s = folded.offset_s
         else:

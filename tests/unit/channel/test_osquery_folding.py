@@ -87,6 +87,17 @@ def test_an_older_run_that_comes_again_changes_nothing() -> None:
     assert versions(found) == {"b": "1"}
 
 
+def test_an_older_run_that_comes_late_is_a_reason_to_ask() -> None:
+    """A clock that was set back has the host send what it saw before after what it saw since."""
+    newer = Line(PACKAGES, 500.0, 1, 7, added=[package("a", "2")])
+    older = Line(PACKAGES, 900.0, 1, 6, added=[package("a", "1")])
+    first = Line(PACKAGES, 400.0, 1, 0, added=[package("b")])
+    found = folded(newer, older, sections={"packages": {}})
+    assert (versions(found), found.want_whole) == ({"a": "2"}, True)
+    found = folded(newer, first, sections={"packages": {}})
+    assert (versions(found), found.want_whole) == ({"b": "1"}, True)
+
+
 def test_the_first_of_several_lines_may_have_come_to_somebody_who_has_forgotten() -> None:
     """A monitor that began in the middle asks for all."""
     assert folded(Line(PACKAGES, 900.0, 1, 0, added=[package("b")], is_part=True)).want_whole
