@@ -10,7 +10,7 @@ import threading
 import urllib.parse
 from typing import Any, Callable, NamedTuple
 
-from . import programs, rooted
+from . import programs, rooted, states
 from .clock import Clock
 from .rooted import Root
 
@@ -39,7 +39,7 @@ def ask(probe: dict[str, Any], root: Root, clock: Clock) -> Answer:
             return _command([str(word) for word in probe["command"]], _seconds(probe, 5.0), root)
         if "file" in probe:
             return _file(str(probe["file"]), probe.get("max_age_s"), root, clock)
-    except (OSError, ValueError, TypeError, http.client.HTTPException) as wrong:
+    except (OSError, ValueError, TypeError, OverflowError, http.client.HTTPException) as wrong:
         return Answer(False, _said(wrong))
     return Answer(False, "the probe is of no kind that is known here")
 
@@ -49,8 +49,7 @@ def kind(probe: dict[str, Any]) -> str:
 
 
 def _seconds(probe: dict[str, Any], usual: float) -> float:
-    told = probe.get("timeout_s", usual)
-    return min(max(float(told), 0.1), LONGEST_TIMEOUT_S) if isinstance(told, (int, float)) else usual
+    return min(max(states.number(probe.get("timeout_s"), usual), 0.1), LONGEST_TIMEOUT_S)
 
 
 def _tcp(port: int, timeout_s: float) -> Answer:

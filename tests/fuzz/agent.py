@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+from cloudmon.agent import candidates, speaking, transport
 from cloudmon.agent import config as agent_config
 from cloudmon.agent import signing as agent_signing
-from cloudmon.agent import speaking, transport
 from cloudmon.agent import states as agent_states
 from cloudmon.agent import tokens as agent_tokens
-from cloudmon.agent.collect import accounts, machine, network, packages, processes, services, storage
+from cloudmon.agent.collect import accounts, debt, machine, network, packages, processes, services, storage
 from cloudmon.agent.commands import parse as agent_command
 from cloudmon.model import states
 from tests.fuzz.target import TOKENS, Target, loaded, loaded_object, told
@@ -140,5 +140,12 @@ TARGETS: dict[str, Target] = {
     "meminfo": Target(_read(machine.meminfo), (b"MemTotal: 2048 kB\nMemAvailable: 1024 kB\n",)),
     "services": Target(_read(services.units, services.enabled), (
         b"ssh.service loaded active running x\n\xe2\x97\x8f a.service loaded failed failed\n", b"ssh.service enabled\n",
+    )),
+    "candidates": Target(_read(candidates.apt, candidates.dnf_evr), (
+        b"nginx:\n  Installed: 1.22\n  Candidate: 1.24-1\n", b"nginx\t0:1.24-1\nvim\t2:9.0-1\n",
+    )),
+    "maps": Target(_read(debt.replaced, lambda raw: debt.replaced(raw, "/srv/root")), (
+        b"7f00-7f01 r-xp 00000000 08:01 12 /usr/lib/libssl.so.3 (deleted)\n",
+        b"7f00-7f01 r-xp 00000000 08:01 12 /srv/root/bin/shop (deleted)\n",
     )),
 }  # fmt: skip

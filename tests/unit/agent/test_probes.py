@@ -94,8 +94,9 @@ def test_a_file_is_well_when_it_was_written_lately(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "probe",
     [{}, {"tcp": "no"}, {"tcp": 10**9}, {"http": "file:///etc/passwd"}, {"http": 7}, {"command": 7}, {"command": []},
-     {"file": None}, {"smtp": 25}, {"http": "http://[bad"}, {"tcp": [1]}, {"http": "http://127.0.0.1:1/\n"}],
-    ids=str,
+     {"file": None}, {"smtp": 25}, {"http": "http://[bad"}, {"tcp": [1]}, {"http": "http://127.0.0.1:1/\n"},
+     {"tcp": 10**400}, {"tcp": 1, "timeout_s": 10**400}, {"file": "/", "max_age_s": -(10**400)}],
+    ids=lambda probe: str(probe)[:40],
 )  # fmt: skip
 def test_a_probe_that_is_nonsense_is_not_well_and_nothing_worse(probe: dict[str, Any], tmp_path: Path) -> None:
     answer = ask(probe, str(tmp_path))
