@@ -16,7 +16,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from cloudmon.model.nodes import Listing, Node, NodeRequest
+from cloudmon.model.nodes import Listing, Node, NodeEvent, NodeRequest
 from cloudmon.model.offers import Offer
 
 
@@ -87,6 +87,19 @@ class Tagging(Protocol):
 
 
 @runtime_checkable
+class Events(Protocol):
+    """The cloud tells of its own accord that nodes changed. An event may come twice, late, in any order, or not at
+    all: it says that a look at its node is worth while, and what that look shows is what counts."""
+
+    def wait_events(self, wait_s: float) -> Sequence[NodeEvent]:
+        """Events that were not taken yet, a few at a time: as soon as there is one, and an empty answer after
+        ``wait_s`` seconds or earlier. What cannot be understood comes as an event without a node."""
+
+    def take_events(self, receipts: Sequence[str]) -> None:
+        """The events with these receipts were taken and need not come again; others do. Unknown ones are quiet."""
+
+
+@runtime_checkable
 class Resetting(Protocol):
     """The driver can be rebuilt: credentials that expire, connections that hang."""
 
@@ -98,6 +111,7 @@ ABILITIES: Mapping[str, tuple[type, tuple[str, ...]]] = {
     "power": (PowerControl, ("start_node", "stop_node", "reboot_node")),
     "suspend": (Suspend, ("suspend_node", "resume_node")),
     "tagging": (Tagging, ("tag_node",)),
+    "events": (Events, ("wait_events", "take_events")),
 }
 """Ability by name: its protocol and its verbs."""
 

@@ -49,6 +49,8 @@ class CloudHealth:
     throttled: int = 0
     paused_until: dt.datetime | None = None
     """Until when no call is made because the cloud asked us to slow down."""
+    events_error: str = ""
+    """Why its events are not heard now; empty while they are, and where it tells of none."""
 
 
 @dataclass(frozen=True, slots=True)

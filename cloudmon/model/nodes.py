@@ -72,6 +72,18 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeEvent:
+    """What a cloud told of a node of its own accord: a hint that a look is worth while, and never a fact."""
+
+    node_id: str
+    """Empty where it was about no node: such an event is taken and nothing more."""
+    word: str = ""
+    """The cloud's own word for the state that it came into, for people."""
+    receipt: str = ""
+    """What the cloud wants to be given when the event was taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeRequest:
     """Everything that a create call is made of; a pure function of the incarnation, so the same token always comes
     with the same request."""

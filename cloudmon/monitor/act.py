@@ -229,7 +229,9 @@ class Actor:
             )
             with self._lock:
                 for future in done:
-                    self._landed.append((self._flying.pop(future), *_outcome(future)))
+                    call = self._flying.pop(future, None)
+                    if call is not None:  # else another thread, which waits as well, has it already
+                        self._landed.append((call, *_outcome(future)))
                 landed = list(self._landed)
             if landed:
                 yield landed

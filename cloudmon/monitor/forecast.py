@@ -21,10 +21,11 @@ from cloudmon.monitor import reporting
 from cloudmon.monitor.insides import Insides
 from cloudmon.monitor.markets import rankings
 from cloudmon.monitor.observe import Observer
+from cloudmon.monitor.policy import Policy
 from cloudmon.monitor.reports import PlanReport
-from cloudmon.monitor.tick import LOOK_BACK_S, Policy
+from cloudmon.monitor.tick import LOOK_BACK_S
 from cloudmon.provider import Provider
-from cloudmon.reconcile import breakers, foresight, planner
+from cloudmon.reconcile import breakers, doubts, foresight, planner
 from cloudmon.reconcile.picture import CloudView, Estate, Moment
 from cloudmon.reconcile.wanted import Wanted, tried_anew
 from cloudmon.store import Store
@@ -54,7 +55,7 @@ def forecast(
         intent_deadline_s=0,
     )
     index = planner.index_of(estate)
-    views, _ = planner.doubt(views, index, moment)
+    views, _ = doubts.doubt(views, index, moment)
     strays = planner.strays_of(estate, views, index)
     if strays:
         estate = replace(estate, known=estates.known_tokens(store, strays))

@@ -19,6 +19,7 @@ from cloudmon.clock import Clock
 from cloudmon.engine.workers import Workers
 from cloudmon.errors import CloudError, NotFound
 from cloudmon.model.nodes import Node
+from cloudmon.model.observations import Observation
 from cloudmon.provider import Provider, abilities
 from cloudmon.reconcile.picture import CloudView
 
@@ -45,6 +46,8 @@ class Observer:
         self.patience_s = patience_s
         self._asked: dict[str, tuple[dt.datetime, concurrent.futures.Future[CloudView]]] = {}
         self._watched_since: dict[str, dt.datetime] = {}
+        self._read: dict[str, dict[str, tuple[dt.datetime, Node]]] = {}
+        """By cloud and id: nodes that were read one by one, between two listings, and when they were asked for."""
 
     def look(self, clouds: Mapping[str, CloudFacts], absent: Absent, *, verify: int) -> dict[str, CloudView]:
         """A view of every cloud; those that failed or have not answered are unhealthy, with the reason.
@@ -66,6 +69,18 @@ class Observer:
         concurrent.futures.wait(futures, timeout=self.patience_s)
         return {cloud: self._take(cloud, facts, now) for cloud, facts in clouds.items()}
 
+    def correct(self, cloud: str, nodes: Sequence[Node], at: dt.datetime) -> None:
+        """These were read one by one, asked for at ``at``: listings that began before say less of them."""
+        self._read.setdefault(cloud, {}).update((node.id, (at, node)) for node in nodes)
+
+    def corrected(self, view: CloudView) -> CloudView:
+        """The view with what was read since it was taken; what it is newer than is forgotten."""
+        read = self._read.get(view.cloud)
+        if not read or not view.healthy:
+            return view
+        self._read[view.cloud] = read = {key: one for key, one in read.items() if one[0] >= view.observed_at}
+        return dataclasses.replace(view, nodes={**view.nodes, **{key: node for key, (_, node) in read.items()}})
+
     def _take(self, cloud: str, facts: CloudFacts, now: dt.datetime) -> CloudView:
         since, future = self._asked[cloud]
         if not future.done():
@@ -79,7 +94,7 @@ class Observer:
             return view
         after_gap = cloud not in self._watched_since
         watched = self._watched_since.setdefault(cloud, view.observed_at)
-        return dataclasses.replace(view, after_gap=after_gap, watched_since=watched)
+        return self.corrected(dataclasses.replace(view, after_gap=after_gap, watched_since=watched))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +177,15 @@ def _unseen(cloud: str, facts: CloudFacts, at: dt.datetime, reason: str) -> Clou
         lag_s=facts.listing_lag_s,
         call_timeout_s=facts.call_timeout_s,
     )
+
+
+def observation(view: CloudView) -> Observation:
+    """What the journal keeps of a view."""
+    ours = [node for node in view.nodes.values() if node.estate is not None] if view.healthy else None
+    return Observation(view.cloud, view.observed_at, view.observed_at, view.healthy, view.reason, ours)
+
+
+def as_seen(told: Observation) -> CloudView:
+    """The view that the journal kept."""
+    nodes = {node.id: node for node in told.nodes or ()}
+    return CloudView(told.cloud, told.healthy, told.started_at, nodes, reason=told.reason)

@@ -16,7 +16,7 @@ from typing import TypeVar
 from cloudmon import errors, provider
 from cloudmon.clock import Clock
 from cloudmon.model.health import CloudHealth
-from cloudmon.model.nodes import Listing, Node, NodeRequest
+from cloudmon.model.nodes import Listing, Node, NodeEvent, NodeRequest
 from cloudmon.model.offers import Offer
 
 T = TypeVar("T")
@@ -227,6 +227,18 @@ class Paced:
 
     def tag_node(self, node_id: str, tags: Mapping[str, str]) -> None:
         self._ability("tag_node", node_id, tags)
+
+    def wait_events(self, wait_s: float) -> Sequence[NodeEvent]:
+        return self._events().wait_events(wait_s)
+
+    def take_events(self, receipts: Sequence[str]) -> None:
+        self._events().take_events(receipts)
+
+    def _events(self) -> provider.Events:
+        """Not paced: to wait for events is no call that the cloud's machines feel."""
+        if isinstance(self._inner, provider.Events) and not self.lacks("wait_events"):
+            return self._inner
+        raise errors.Unsupported("This provider tells of no events.", cloud=self.cloud)
 
     def reset(self) -> None:
         """Drop connections and cached credentials, where the inner provider keeps any; calls no cloud."""

@@ -3,11 +3,42 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from cloudmon.model import policies
+from cloudmon.model.offers import Price
+from cloudmon.model.sets import SetSpec
 from cloudmon.monitor.observe import CloudFacts
-from cloudmon.monitor.tick import Policy, View
 from cloudmon.reconcile.limits import ClassLimits, Limits
 from cloudmon.settings import BreakerSettings, Settings, SweepSettings
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One author's wanted sets."""
+
+    author: str
+    specs: tuple[SetSpec, ...]
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the settings say about a tick."""
+
+    limits: Limits
+    clouds: Mapping[str, CloudFacts]
+    prices: Mapping[str, Mapping[str, Price]]
+    """By cloud, one entry each: prices that win over the cloud's own, by size."""
+    view: View | None
+    """The settings file's wanted sets; None when this monitor has none of its own."""
+    poll_interval_s: float
+    call_timeout_s: float
+    rules: tuple[policies.Policy, ...] = ()
+    """What is detected inside appliances, and what is done about it."""
+    notifiers: tuple[str, ...] = ()
+    """Names of those through whom somebody can be told."""
 
 
 def limits_of(breakers: BreakerSettings, sweep: SweepSettings) -> Limits:

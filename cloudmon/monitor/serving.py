@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -12,9 +13,11 @@ from cloudmon.engine.local import LocalEngine
 from cloudmon.engine.workers import ThreadedWorkers
 from cloudmon.errors import Fenced, StoreUnavailable
 from cloudmon.model.guests import Report
-from cloudmon.model.health import HealthView, StoreHealth
+from cloudmon.model.health import CloudHealth, HealthView, StoreHealth
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.monitor.hints import Hints
+from cloudmon.monitor.listening import Listeners
 from cloudmon.monitor.probing import Prober
 from cloudmon.monitor.service import Service
 from cloudmon.settings import MonitorSettings
@@ -23,6 +26,9 @@ _log = structlog.get_logger(__name__)
 
 REQUESTS_S = 1.0
 """Seconds between two looks for new requests: what a person waits for is begun within this."""
+
+EVENTS_S = 5.0
+"""Seconds between two looks at what clouds told of; what they tell is looked at as it comes."""
 
 ATTEND_S = 1.0
 """Seconds between two looks at appliances whose time has come; reports are looked at as they come."""
@@ -66,6 +72,8 @@ class Serving:
         self._edited = False
         """Whether the settings file had changed at the last look."""
         self._prober: Prober | None = None
+        self._hints: Hints | None = None
+        self._listeners = Listeners(service.make_provider, self._hinted, service.clock)
         self._started_at = service.clock.now()
 
     def run(self, stop: threading.Event) -> None:
@@ -84,8 +92,10 @@ class Serving:
         self._engine.every("requests", REQUESTS_S, self._look_for_work, late_after_s=late_s)
         self._engine.every("attend", ATTEND_S, self._attend, late_after_s=late_s)
         self._engine.every("notify", NOTIFY_S, self._tell, late_after_s=late_s)
+        self._engine.every("events", EVENTS_S, self._look_at_hints, late_after_s=late_s)
         self._engine.every("watch", WATCH_S, self._watch, late_after_s=60.0)
         self._probe()
+        self._hints = Hints(service.monitor, lambda: self._engine.nudge("tick"))
         # What waits for its turn must not hold up the end: it is given back as soon as the end is asked for.
         threading.Thread(target=self._let_go, name="let go", daemon=True).start()
         _log.info("the monitor runs", epoch=service.monitor.owner.epoch, store=service.store.url_shown)
@@ -113,6 +123,10 @@ class Serving:
 
         insides.outside = self._prober = Prober(self._clock, told)
 
+    def _hinted(self, cloud: str, node_ids: Collection[str]) -> None:
+        if self._hints is not None and self._hints.put(cloud, node_ids):
+            self._engine.nudge("events")
+
     def health(self) -> HealthView:
         """How the service is doing now."""
         service = self._service
@@ -123,7 +137,7 @@ class Serving:
             at=self._clock.now(),
             jobs=self._engine.health(),
             workers=workers,
-            clouds=service.clouds_health(),
+            clouds=self._clouds_health(),
             notifiers=service.notifiers_health(),
             store=StoreHealth(
                 service.store.url_shown,
@@ -140,6 +154,10 @@ class Serving:
             fenced=isinstance(self._ended, Fenced),
         )
 
+    def _clouds_health(self) -> tuple[CloudHealth, ...]:
+        deaf = self._listeners.errors()
+        return tuple(replace(found, events_error=deaf.get(found.cloud, "")) for found in self._service.clouds_health())
+
     # --- jobs -------------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
@@ -150,6 +168,7 @@ class Serving:
             self._end(error)
             return
         self._keep_time()
+        self._listen()
         self._note_away(report.store_away)
         # What changed may make something due at once; what waits for an instant need not wait for the interval too.
         self._due = self._clock.now() if report.changes else report.next_at
@@ -190,6 +209,18 @@ class Serving:
         if answered:
             self._engine.nudge("tick")
 
+    def _look_at_hints(self) -> None:
+        """Nodes that their cloud told of are read, and what follows is done."""
+        try:
+            begun = self._hints.look() if self._hints is not None else 0
+        except Fenced as error:
+            self._end(error)
+            return
+        except StoreUnavailable:
+            return  # the tick says so, and sees what this look did not
+        if begun:
+            _log.info("attended to events", begun=begun)
+
     def _note_away(self, away: str) -> None:
         if away and not self._away:
             self._away_since = self._clock.now()
@@ -222,6 +253,14 @@ class Serving:
         if not self._service.lock_held():
             self._end(Fenced("the lock on the store was lost; another monitor may own the estate now"))
 
+    def _listen(self) -> None:
+        """Listen to every cloud that tells of events, as the last tick found them."""
+        views, clouds = self._service.monitor.views, self._service.settings.clouds
+        telling = {cloud for cloud, view in views.items() if "wait_events" in view.verbs}
+        # While a cloud is not seen nobody knows its verbs: it is listened to on, if it was.
+        telling |= {cloud for cloud, view in views.items() if not view.healthy and cloud in self._listeners.clouds}
+        self._listeners.follow({cloud: clouds[cloud] for cloud in telling & clouds.keys()})
+
     def _end(self, error: Exception) -> None:
         _log.error("this monitor must change nothing more", error=str(error))
         self._ended = error
@@ -230,5 +269,6 @@ class Serving:
     def _let_go(self) -> None:
         self._stop.wait()
         self._service.drain()
+        self._listeners.close()
         if self._prober is not None:
             self._prober.close(self._service.settings.monitor.drain_s * DRAIN_SHARE)

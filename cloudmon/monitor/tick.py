@@ -13,27 +13,25 @@ from cloudmon import faultpoints
 from cloudmon.clock import Clock
 from cloudmon.engine.workers import Workers
 from cloudmon.errors import StoreUnavailable
-from cloudmon.model import identity, policies
+from cloudmon.model import identity
 from cloudmon.model.actions import GUEST_VERBS, Intent, Outcome, Verb
 from cloudmon.model.changes import Change
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node
-from cloudmon.model.observations import Observation
-from cloudmon.model.offers import Price
 from cloudmon.model.sets import ApplianceSet, Healing, SetSpec
 from cloudmon.model.tenants import EVERYONE
-from cloudmon.monitor import act, adopt, asks, markets, outside, reporting
+from cloudmon.monitor import act, adopt, asks, markets, observe, outside, reporting
 from cloudmon.monitor import estate as estates
 from cloudmon.monitor import wanted as wanting
 from cloudmon.monitor.act import Actor, Call
 from cloudmon.monitor.insides import Found, Insides
 from cloudmon.monitor.journal import Journal
 from cloudmon.monitor.line import Line, Silent
-from cloudmon.monitor.observe import CloudFacts, Observer
+from cloudmon.monitor.observe import Observer
+from cloudmon.monitor.policy import Policy, View
 from cloudmon.monitor.reports import TickReport
 from cloudmon.provider import Provider
-from cloudmon.reconcile import breakers, outcomes, planner
-from cloudmon.reconcile.limits import Limits
+from cloudmon.reconcile import breakers, doubts, outcomes, planner
 from cloudmon.reconcile.picture import CloudView, Estate, Moment
 from cloudmon.reconcile.plan import Plan, Step
 from cloudmon.reconcile.planner import Index
@@ -44,6 +42,9 @@ _log = structlog.get_logger(__name__)
 CHUNK = 1_000
 """Changes written in one transaction: large enough to be fast, small enough to leave the store to others."""
 
+ROUNDS = 3
+"""How often what was settled about single nodes is decided upon anew: what is found, and then what follows from it."""
+
 STEPS = 1_000
 """Actions begun in one tick; the next tick decides about the rest anew. Bounds the memory and the length of a tick."""
 
@@ -52,33 +53,6 @@ LOOK_BACK_S = 3_600
 
 CLOCK_JUMP_S = 30.0
 """Seconds by which the wall clock may leave the steady one between two ticks before the tick destroys nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One author's wanted sets."""
-
-    author: str
-    specs: tuple[SetSpec, ...]
-    confirmed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the settings say about a tick."""
-
-    limits: Limits
-    clouds: Mapping[str, CloudFacts]
-    prices: Mapping[str, Mapping[str, Price]]
-    """By cloud, one entry each: prices that win over the cloud's own, by size."""
-    view: View | None
-    """The settings file's wanted sets; None when this monitor has none of its own."""
-    poll_interval_s: float
-    call_timeout_s: float
-    rules: tuple[policies.Policy, ...] = ()
-    """What is detected inside appliances, and what is done about it."""
-    notifiers: tuple[str, ...] = ()
-    """Names of those through whom somebody can be told."""
 
 
 @dataclass(slots=True)
@@ -148,14 +122,14 @@ class Monitor:
             if adopted or self._written != written:
                 estate = self._load(now)
             moment, index = self._moment(now, estate, first), planner.index_of(estate)
-            views, doubts = planner.doubt(views, index, moment)
+            views, doubted = doubts.doubt(views, index, moment)
             self.views, self._looked = views, True
             self._spans(views)
             estate, found = self._look_inside(estate, views, now)
             asked = estates.born_of(self.store, estate.requests)
             desk.follow(estate, asked, now)
             plan = self._plan(estate, views, asked, index, moment)
-            changed = self._write([*doubts, *found.changes, *plan.changes], now)
+            changed = self._write([*doubted, *found.changes, *plan.changes], now)
             if self.insides is not None:
                 self.insides.written(found)
                 self.insides.keep_whole(self.owner, now)
@@ -200,6 +174,38 @@ class Monitor:
             begun = self._begin(plan, estate, now, moment)
             if found.changes or begun:
                 self._written += 1
+            return begun
+
+    @property
+    def looked(self) -> bool:
+        """Whether the clouds were seen since the start."""
+        return self._looked
+
+    def seen(self, cloud: str, nodes: Sequence[Node], appliances: Sequence[ApplianceId], at: dt.datetime) -> int:
+        """Nodes of these appliances were read one by one, between two ticks: settle what that changes and do what is
+        due, by the same breakers; how many actions were begun. Raises as :meth:`attend`.
+
+        ``at`` is before they were asked for: listings that began earlier do not count against them.
+        """
+        now = self.clock.now()
+        with self._turn, structlog.contextvars.bound_contextvars(tick=self._ticks):
+            view = self.views.get(cloud)
+            if view is None or not view.healthy:
+                return 0
+            self.observer.correct(cloud, nodes, at)
+            self.views = {**self.views, cloud: self.observer.corrected(view)}
+            since = now - dt.timedelta(seconds=max(breakers.longest_window_s(self.policy.limits), LOOK_BACK_S))
+            begun = 0
+            for _ in range(ROUNDS):
+                estate = estates.load_some(self.store, appliances, since=since)
+                estate = replace(estate, offers=estates.offers(self.store, self.policy.prices))
+                moment, index = self._moment(now, estate, False), planner.index_of(estate)
+                plan = planner.seen(estate, self.views, markets.rankings(estate, self.views, now), index, moment)
+                self._write(plan.changes, now)
+                begun += self._begin(plan, estate, now, moment)
+                self._written += bool(plan.changes or plan.steps)
+                if not plan.changes:
+                    break
             return begun
 
     def _unseated(self, appliance: ApplianceId) -> None:
@@ -410,7 +416,7 @@ class Monitor:
         if self.journal is not None:
             try:
                 for view in views.values():
-                    self.journal.append(_observation(view))
+                    self.journal.append(observe.observation(view))
             except OSError as full:
                 # Nothing can be kept: what follows will be marked estimated, and nothing was done in any case.
                 _log.error("the journal cannot be written", error=str(full))
@@ -423,7 +429,7 @@ class Monitor:
         seen = False
         for observation in self.journal.replay():
             seen = True
-            view = _view(observation)
+            view = observe.as_seen(observation)
             at = observation.started_at
             # A listing whose nodes a full journal had to drop still says that the cloud was seen, and no more.
             if observation.nodes is not None:
@@ -437,13 +443,3 @@ class Monitor:
         if seen:
             self.journal.clear()
             _log.info("replayed what was seen while the store was away")
-
-
-def _observation(view: CloudView) -> Observation:
-    ours = [node for node in view.nodes.values() if node.estate is not None] if view.healthy else None
-    return Observation(view.cloud, view.observed_at, view.observed_at, view.healthy, view.reason, ours)
-
-
-def _view(observation: Observation) -> CloudView:
-    nodes = {node.id: node for node in observation.nodes or ()}
-    return CloudView(observation.cloud, observation.healthy, observation.started_at, nodes, reason=observation.reason)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from cloudmon.model.actions import Intent
 from cloudmon.model.appliances import ApplianceState, Incarnation, IncarnationState, Member, Power
-from cloudmon.model.changes import Change, FindingEnd, Timer, TimerClear, TimerKind
+from cloudmon.model.changes import Change, TimerKind
 from cloudmon.model.findings import Finding, FindingKind
-from cloudmon.model.identity import DEFAULT_TENANT, ApplianceId
+from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node, NodeState
 from cloudmon.model.offers import Choice
 from cloudmon.model.requests import Request, RequestVerb
@@ -104,18 +104,6 @@ def strays_of(estate: Estate, views: Mapping[str, CloudView], index: Index) -> l
     ]
 
 
-def doubt(views: Mapping[str, CloudView], index: Index, moment: Moment) -> tuple[dict[str, CloudView], list[Change]]:
-    """The views with their suspicious absences marked, and what is to be written about that: if everything vanished
-    at once it is our eyes that broke."""
-    found: dict[str, CloudView] = {}
-    changes: list[Change] = []
-    for cloud, view in views.items():
-        found[cloud], change = _doubt(view, index, moment)
-        if change is not None:
-            changes.append(change)
-    return found, changes
-
-
 def plan(  # noqa: PLR0913  # one thing each, named by the caller
     estate: Estate,
     views: Mapping[str, CloudView],
@@ -129,7 +117,7 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
 
     Arguments:
         estate: what the store knows, with ``known`` filled for the strays' tokens.
-        views: by cloud, what was seen, from :func:`doubt`; configured clouds only.
+        views: by cloud, what was seen, from :func:`cloudmon.reconcile.doubts.doubt`; configured clouds only.
         rankings: by set uid, placement's choices for the sets that have members without a node.
         strays: from :func:`strays_of`.
         asked: by request id, all intents born of it.
@@ -189,6 +177,26 @@ def urgent(estate: Estate, views: Mapping[str, CloudView], index: Index, moment:
         # Whatever is due for its node comes first, and is the tick's.
         if decide.decide(case, nothing, None, open_incarnations=member.id in index.opening) is None:
             turn.file(_treated(case, estate.inside, index))
+    _judge(turn)
+    return found
+
+
+def seen(
+    estate: Estate,
+    views: Mapping[str, CloudView],
+    rankings: Mapping[str, Sequence[Choice]],
+    index: Index,
+    moment: Moment,
+) -> Plan:
+    """What is due at once because of what clouds said of single nodes between two ticks.
+
+    Arguments as of :func:`plan`, of the appliances alone whose nodes these are.
+    """
+    found = Plan(rankings={uid: tuple(choices) for uid, choices in rankings.items()})
+    known = {offer.key: offer for offer in estate.offers} | launch.offers_under_way(estate.incarnations)
+    turn = _Round(estate, views, index, moment, found, [])
+    _members(turn, Market(estate.estate, rankings, known, recent=estate.recent))
+    _endings(turn)
     _judge(turn)
     return found
 
@@ -254,56 +262,6 @@ def index_of(estate: Estate) -> Index:
 
 def _note(view: CloudView) -> str:
     return view.suspicious or f"cloud {view.cloud} is not seen: {view.reason}"
-
-
-def _doubt(view: CloudView, index: Index, moment: Moment) -> tuple[CloudView, Change | None]:
-    findings = _cloud_findings(view, index, moment)
-    timers = index.timers.get((view.cloud, 0), {})
-    since = timers.get(TimerKind.VANISHED)
-    suspicious = ""
-    writes: tuple[Timer | TimerClear, ...] = ()
-    if view.healthy:
-        launching = ApplianceState.LAUNCHING
-        # A node that is known and whose launch is over was seen before: those are the ones that can be missed.
-        known = [m.node_id for m in index.by_cloud[view.cloud] if m.node_id and m.state is not launching]
-        lost = sum(1 for node_id in known if node_id not in view.nodes)
-        # A listing that lacked what is there lacked it, even where asking one by one made up for that.
-        lost += sum(1 for node_id in known if node_id in view.lacked) if view.lacked else 0
-        limits = moment.limits
-        vanished = lost >= limits.vanish_min and lost >= limits.vanish_fraction * len(known)
-        if vanished:
-            grace = dt.timedelta(seconds=limits.vanish_grace_s)
-            outlived = since is not None and moment.now >= since + grace
-            if not outlived and not moment.confirmations.cover(f"cloud:{view.cloud}", moment.now):
-                suspicious = f"{lost} of {len(known)} known nodes are missing from one listing of {view.cloud}"
-            if since is None:
-                writes = (Timer(view.cloud, 0, TimerKind.VANISHED, moment.now),)
-        elif since is not None:
-            writes = (TimerClear(view.cloud, 0, TimerKind.VANISHED),)
-        findings += _suspicion(view, suspicious, index, moment)
-    change = Change(tenant=DEFAULT_TENANT, findings=findings, timers=writes) if findings or writes else None
-    return (replace(view, suspicious=suspicious) if suspicious else view), change
-
-
-def _cloud_findings(view: CloudView, index: Index, moment: Moment) -> tuple[Finding | FindingEnd, ...]:
-    subject = f"cloud:{view.cloud}"
-    opened = (FindingKind.UNREACHABLE, subject) in index.findings
-    if view.healthy and opened:
-        return (FindingEnd(FindingKind.UNREACHABLE, subject),)
-    if not view.healthy and not opened:
-        message = f"cloud {view.cloud} cannot be seen: {view.reason}"
-        return (Finding(FindingKind.UNREACHABLE, subject, DEFAULT_TENANT, "critical", message, {}, moment.now),)
-    return ()
-
-
-def _suspicion(view: CloudView, suspicious: str, index: Index, moment: Moment) -> tuple[Finding | FindingEnd, ...]:
-    subject = f"cloud:{view.cloud}"
-    opened = (FindingKind.SUSPICIOUS, subject) in index.findings
-    if suspicious and not opened:
-        return (Finding(FindingKind.SUSPICIOUS, subject, DEFAULT_TENANT, "critical", suspicious, {}, moment.now),)
-    if opened and not suspicious:
-        return (FindingEnd(FindingKind.SUSPICIOUS, subject),)
-    return ()
 
 
 def _find_turns(estate: Estate, index: Index, asked: Mapping[str, Sequence[Intent]]) -> None:

@@ -7,16 +7,19 @@ from collections.abc import Callable
 import pytest
 
 from cloudmon.errors import CloudError, NotFound, Refused, Unsupported
-from cloudmon.model.nodes import NodeState
+from cloudmon.model.nodes import NodeEvent, NodeState
 from cloudmon.provider import ABILITIES, abilities
 from cloudmon.testing.law_words import ODD_IDS, LawWords
 
 VERBS = tuple(verb for _, verbs in ABILITIES.values() for verb in verbs)
-ORDERS = tuple(verb for verb in VERBS if verb != "tag_node")
+HEARING = ABILITIES["events"][1]
+ON_NODES = tuple(verb for verb in VERBS if verb not in HEARING)
+"""Verbs that are about one node."""
+ORDERS = tuple(verb for verb in ON_NODES if verb != "tag_node")
 
 
 class AbilityLaws(LawWords):
-    """Promises of :class:`~cloudmon.provider.PowerControl`, ``Suspend`` and ``Tagging``."""
+    """Promises of :class:`~cloudmon.provider.PowerControl`, ``Suspend``, ``Tagging`` and ``Events``."""
 
     def order(self, verb: str, node_id: str) -> None:
         """Give one order; skips the law where the verb is not declared."""
@@ -32,6 +35,8 @@ class AbilityLaws(LawWords):
         method: Callable[..., None] = getattr(self._provider, verb)
         if verb == "tag_node":
             method(node_id, {"conformance": "yes"})
+        elif verb in HEARING:
+            method(0.0 if verb == "wait_events" else [])
         else:
             method(node_id)
 
@@ -44,12 +49,12 @@ class AbilityLaws(LawWords):
             assert self.refusal(lambda: self._call(verb, node.id), Unsupported).definite
             assert self.listed()[node.id].state is NodeState.RUNNING
 
-    @pytest.mark.parametrize("verb", VERBS)
+    @pytest.mark.parametrize("verb", ON_NODES)
     def test_a_node_that_never_was_is_not_found_by(self, verb: str) -> None:
         self._needs(verb)
         self.refusal(lambda: self._call(verb, self.unknown_id), NotFound)
 
-    @pytest.mark.parametrize("verb", VERBS)
+    @pytest.mark.parametrize("verb", ON_NODES)
     def test_whatever_the_id_no_foreign_exception_comes_out_of(self, verb: str) -> None:
         self._needs(verb)
         for odd in ODD_IDS:
@@ -131,6 +136,34 @@ class AbilityLaws(LawWords):
 
         self.until(shown, "the listing shows the new tags beside the old ones")
         assert self.listed()[node.id].token == node.token
+
+    @pytest.mark.parametrize("verb", HEARING)
+    def test_nothing_to_tell_is_an_empty_answer_to(self, verb: str) -> None:
+        self._needs(verb)
+        while told := self._provider.wait_events(0.0):  # type: ignore[attr-defined]
+            self._provider.take_events([event.receipt for event in told])  # type: ignore[attr-defined]
+        assert list(self._provider.wait_events(0.0)) == []  # type: ignore[attr-defined]
+        self._provider.take_events(["conformance"])  # type: ignore[attr-defined]
+
+    def test_an_event_comes_until_it_is_taken_and_names_its_node(self) -> None:
+        self._needs("stop_node", *HEARING)
+        node = self.running()
+        self.tell(node.id, "stopped")
+
+        def told() -> list[NodeEvent]:
+            return [one for one in self._provider.wait_events(0.0) if one.node_id == node.id]  # type: ignore[attr-defined]
+
+        self.until(lambda: bool(told()), "the cloud tells of it")
+        for _ in range(100):
+            every = self._provider.wait_events(0.0)  # type: ignore[attr-defined]
+            if not every:
+                break
+            self._provider.take_events([one.receipt for one in every])  # type: ignore[attr-defined]
+        assert told() == []
+
+    def tell(self, node_id: str, word: str) -> None:  # noqa: ARG002  # for those whose cloud has to be made to tell
+        """Have the cloud tell of a node; here it does because the node is stopped."""
+        self._call("stop_node", node_id)
 
     def test_what_is_declared_can_be_called(self) -> None:
         for verb in abilities(self._provider):

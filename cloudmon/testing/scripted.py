@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cloudmon import errors
 from cloudmon.model.identity import TAG_ESTATE, TAG_TOKEN
-from cloudmon.model.nodes import ENDED, Listing, Node, NodeRequest, NodeState
+from cloudmon.model.nodes import ENDED, Listing, Node, NodeEvent, NodeRequest, NodeState
 from cloudmon.model.offers import Offer
 
 
@@ -49,6 +49,8 @@ class ScriptedProvider:
         self.offers = tuple(offers)
         self.calls: list[Played] = []
         """Every call, in order."""
+        self.events: list[NodeEvent] = []
+        """What it has to tell and was not taken yet."""
         self._now = now
         self._lacking = frozenset(lacking)
         self._script: dict[str, deque[Any]] = defaultdict(deque)
@@ -103,6 +105,13 @@ class ScriptedProvider:
     def tag_node(self, node_id: str, tags: Mapping[str, str]) -> None:
         self._answer("tag_node", self._tag, node_id, tags)
 
+    def wait_events(self, wait_s: float) -> Sequence[NodeEvent]:
+        told: Sequence[NodeEvent] = self._answer("wait_events", lambda _: tuple(self.events[:10]), wait_s)
+        return told
+
+    def take_events(self, receipts: Sequence[str]) -> None:
+        self._answer("take_events", self._take, receipts)
+
     def reset(self) -> None:
         self._answer("reset", lambda: None)
 
@@ -151,6 +160,9 @@ class ScriptedProvider:
 
     def _turn(self, node_id: str, state: NodeState) -> None:
         self.nodes[node_id] = self._known(node_id)._replace(state=state, word=state.value)
+
+    def _take(self, receipts: Sequence[str]) -> None:
+        self.events = [event for event in self.events if event.receipt not in receipts]
 
     def _tag(self, node_id: str, tags: Mapping[str, str]) -> None:
         node = self._known(node_id)

@@ -11,9 +11,13 @@ from typing import Any
 import boto3
 import pytest
 import shop as shops
+from on_moto import EventBus
 from shop import REASON, Shop
 
 from cloudmon.model.identity import TAG_ESTATE, TAG_SET, TAG_TENANT, TAG_TOKEN, Token
+from cloudmon.monitor.hints import Hints
+from cloudmon.monitor.listening import Listener
+from cloudmon.monitor.service import open_service
 from cloudmon.testing.clock import FakeClock
 
 IMAGE = "ami-12c6146b"
@@ -314,3 +318,52 @@ def test_with_a_dead_endpoint_nothing_is_proposed_and_nothing_destroyed(
         assert all(row["stale"] for row in two.json("status"))
         assert "virginia cannot be seen" in two("status").stderr
     assert console.states() == before
+
+
+# --- when EC2 tells of a change ------------------------------------------------------------------------------------
+
+
+def test_an_instance_that_stops_is_started_by_its_event_long_before_the_next_poll(
+    two: Shop, console: Console, event_bus: EventBus
+) -> None:
+    """The poll comes every hour; what heals is what EventBridge put into the queue."""
+    two.edit("poll_interval_s = 10", "poll_interval_s = 3600")
+    two.edit("pricing = false", f'pricing = false\nevents_queue = "{event_bus.queue}"')
+    node, foreign = two.nodes()["web/1"], console.run()
+    with open_service(two.path, two.clock) as service:
+        service.begin()
+        service.tick()
+        hints = Hints(service.monitor, lambda: None)
+        listener = Listener("virginia", service.make_provider, hints.put, two.clock)
+        event_bus.put("not even json")
+        event_bus.tell(foreign, "stopped")
+        console.client.stop_instances(InstanceIds=[node])
+        event_bus.tell(node, "stopping")
+        event_bus.tell(node, "stopped")
+        assert listener.once() == 4
+        asked = service.clouds_health()[0].calls
+        assert hints.look() == 1
+        # The instance is read and started; the other account's one cost nothing.
+        assert service.clouds_health()[0].calls == asked + 2
+        assert console.states()[node] == "running"
+        two.clock.advance(1)
+        event_bus.tell(node, "running")
+        listener.once()
+        hints.look()
+        assert event_bus.left == 0
+    assert two.states() == {"web/1": "running", "web/2": "running"}
+    assert [row["verb"] for row in two.json("actions")][2:] == ["start"]
+
+
+def test_a_queue_that_is_away_leaves_the_poll_as_it_was(two: Shop, console: Console, moto_server: str) -> None:
+    two.edit("pricing = false", f'pricing = false\nevents_queue = "{moto_server}/123456789012/none"')
+    node = two.nodes()["web/1"]
+    console.client.stop_instances(InstanceIds=[node])
+    with open_service(two.path, two.clock) as service:
+        service.begin()
+        listener = Listener("virginia", service.make_provider, lambda *_: None, two.clock)
+        assert listener.once() == 0
+        assert "wait_events" in listener.error
+        service.tick()
+    two("apply", "--yes")
+    assert console.states()[node] == "running"

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 
 import pytest
+from on_moto import EventBus
 
 from cloudmon.model.identity import Token, ownership_tags
 from cloudmon.model.nodes import ENDING, NodeRequest
@@ -16,7 +17,7 @@ from cloudmon_providers.aws.credentials import Credentials
 from cloudmon_providers.aws.options import AwsOptions
 
 
-def _provider(url: str, *, honours_tokens: bool) -> AwsProvider:
+def _provider(url: str, *, honours_tokens: bool, events_queue: str = "") -> AwsProvider:
     # Dummy credentials, always given: nothing of this machine's environment may ever reach a test. Pricing is off
     # because moto has none, and the real one must not be asked.
     options = AwsOptions.model_validate(
@@ -28,6 +29,7 @@ def _provider(url: str, *, honours_tokens: bool) -> AwsProvider:
             "honours_tokens": honours_tokens,
             "instance_types": ["t3.micro", "m5.large"],
             "pricing": False,
+            "events_queue": events_queue,
         }
     )
     return AwsProvider("aws", options, now=lambda: dt.datetime.now(dt.UTC), timeout_s=30)
@@ -53,10 +55,14 @@ class TestAws(_OnMoto):
     column = "aws"
 
     @pytest.fixture
-    def provider(self, moto_ec2_with_tokens: str) -> Iterator[AwsProvider]:
-        provider = _provider(moto_ec2_with_tokens, honours_tokens=True)
+    def provider(self, moto_ec2_with_tokens: str, event_bus: EventBus) -> Iterator[AwsProvider]:
+        self._bus = event_bus
+        provider = _provider(moto_ec2_with_tokens, honours_tokens=True, events_queue=event_bus.queue)
         yield provider
         provider.reset()
+
+    def tell(self, node_id: str, word: str) -> None:
+        self._bus.tell(node_id, word)
 
 
 @pytest.fixture

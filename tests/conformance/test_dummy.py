@@ -42,7 +42,7 @@ class _OnDummy(ProviderConformance):
 
 class TestDummy(_OnDummy):
     column = "dummy"
-    settings: ClassVar[dict[str, Any]] = {"boot_s": 20, "stop_s": 10, "terminate_s": 10}
+    settings: ClassVar[dict[str, Any]] = {"boot_s": 20, "stop_s": 10, "terminate_s": 10, "events": True}
 
 
 class TestDummyAtOnce(_OnDummy):

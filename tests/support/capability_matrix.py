@@ -25,6 +25,8 @@ SHOWN = {"passed": "yes", "skipped": "not offered", "failed": "**no**"}
 OFFERED = {"passed": "yes", "skipped": "-", "failed": "yes"}
 OFFER_LAW = "test_a_node_that_never_was_is_not_found_by"
 """Runs for each verb that is offered, and is skipped for the others."""
+HEARING_LAW = "test_nothing_to_tell_is_an_empty_answer_to"
+"""Likewise, for verbs that are about no node."""
 
 Results = Mapping[str, Mapping[str, str]]
 """Column → law → ``passed``, ``skipped`` or ``failed``."""
@@ -102,7 +104,7 @@ def table(results: Results) -> str:
     columns = list(results)
     head = [f"| {{}} | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
     offered = [
-        _row(f"`{verb}`", [OFFERED.get(results[column].get(f"{OFFER_LAW}[{verb}]", ""), "") for column in columns])
+        _row(f"`{verb}`", [OFFERED.get(_offered(results[column], verb), "") for column in columns])
         for _, verbs in ABILITIES.values()
         for verb in verbs
     ]
@@ -110,6 +112,10 @@ def table(results: Results) -> str:
     kept = [_row(sentence(law), [_together(results[column], law) for column in columns]) for law in laws]
     tables = ([head[0].format("verb"), head[1], *offered], [head[0].format("promise"), head[1], *kept])
     return "\n\n".join("\n".join(lines) for lines in tables)
+
+
+def _offered(laws: Mapping[str, str], verb: str) -> str:
+    return laws.get(f"{OFFER_LAW}[{verb}]") or laws.get(f"{HEARING_LAW}[{verb}]", "")
 
 
 def _row(first: str, cells: Sequence[str]) -> str:

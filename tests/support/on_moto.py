@@ -6,11 +6,15 @@ to instances in the wrong state, unknown instance types and images, and tags for
 
 from __future__ import annotations
 
+import json
 import logging
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+CHANGED = "EC2 Instance State-change Notification"
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +85,47 @@ def moto_ec2_with_tokens(moto_ec2: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
     monkeypatch.setattr(EC2Backend, "run_instances", once)
     return moto_ec2
+
+
+class EventBus:
+    """EC2's word about an instance, from the event bus to a queue, as an account would set it up. moto sends none of
+    its own."""
+
+    def __init__(self, url: str) -> None:
+        import boto3  # noqa: PLC0415
+
+        def client(service: str) -> Any:
+            return boto3.client(
+                service, region_name="us-east-1", endpoint_url=url, aws_access_key_id="testing",
+                aws_secret_access_key="testing",
+            )  # fmt: skip
+
+        self._sqs, self._bus = client("sqs"), client("events")
+        name = f"changes-{uuid.uuid4().hex[:12]}"
+        self.queue = str(self._sqs.create_queue(QueueName=name)["QueueUrl"])
+        arn = self._sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        pattern = {"source": ["aws.ec2"], "detail-type": [CHANGED]}
+        self._bus.put_rule(Name=name, EventPattern=json.dumps(pattern))
+        self._bus.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+
+    def tell(self, instance: str, state: str) -> None:
+        """EC2 says that the instance came into this state."""
+        detail = json.dumps({"instance-id": instance, "state": state})
+        self._bus.put_events(Entries=[{"Source": "aws.ec2", "DetailType": CHANGED, "Detail": detail}])
+
+    def put(self, body: str) -> None:
+        """Somebody puts anything into the queue."""
+        self._sqs.send_message(QueueUrl=self.queue, MessageBody=body)
+
+    @property
+    def left(self) -> int:
+        """Messages that wait or are being looked at."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self._sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+
+@pytest.fixture
+def event_bus(moto_server: str) -> EventBus:
+    """EC2's events, into a queue of their own."""
+    return EventBus(moto_server)

@@ -19,7 +19,7 @@ from cloudmon.model.offers import Choice, Offer, Price
 from cloudmon.model.requests import Request, RequestState, RequestVerb
 from cloudmon.model.sets import ApplianceSet, Control, ControlKind, SetSpec, Template
 from cloudmon.provider import ABILITIES
-from cloudmon.reconcile import planner
+from cloudmon.reconcile import doubts, planner
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.limits import Confirmations, Limits
 from cloudmon.reconcile.picture import CONDITION_OF, CloudView, Condition, Estate, Moment
@@ -230,7 +230,7 @@ def plan(
 ) -> Plan:
     """What a tick decides, as the tick puts it together: doubts first, strays looked up by who calls."""
     at, index = at or moment(), planner.index_of(of)
-    doubted, _ = planner.doubt({one.cloud: one for one in views}, index, at)
+    doubted, _ = doubts.doubt({one.cloud: one for one in views}, index, at)
     strays = planner.strays_of(of, doubted, index)
     rankings = {uid: choices(*offers) for uid in of.sets}
     return planner.plan(of, doubted, rankings, strays, asked or {}, index, at)

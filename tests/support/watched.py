@@ -18,8 +18,9 @@ from cloudmon.model.sets import Healing, SetSpec, Template
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.journal import Journal
 from cloudmon.monitor.observe import CloudFacts
+from cloudmon.monitor.policy import Policy, View
 from cloudmon.monitor.reports import TickReport
-from cloudmon.monitor.tick import Monitor, Policy, View
+from cloudmon.monitor.tick import Monitor
 from cloudmon.reconcile.limits import Limits
 from cloudmon.store import open_store
 from cloudmon.testing import FakeClock, ScriptedProvider

@@ -66,7 +66,12 @@ class AwsOptions(Group):
     profile: str = ""
     """Profile for boto3's chain. Empty: its default."""
     endpoint: str = ""
-    """URL that answers in place of EC2, such as ``http://127.0.0.1:5000``. Empty: the region's own."""
+    """URL that answers in place of EC2, and of SQS where ``events_queue`` is given, such as
+    ``http://127.0.0.1:5000``. Empty: the region's own."""
+    events_queue: str = ""
+    """URL of an SQS queue of this region to which an EventBridge rule sends "EC2 Instance State-change Notification":
+    a node that changes is then looked at within seconds, and not at the next poll. It needs the permissions
+    ``sqs:ReceiveMessage`` and ``sqs:DeleteMessage``; one queue a monitor. Empty: the poll alone."""
     honours_tokens: bool = True
     """Whether the same client token in two create calls makes one instance. EC2 does; imitations that do not are
     asked for the token's tag before each create, which is as good as their listing is fresh."""
@@ -115,6 +120,15 @@ class AwsOptions(Group):
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
                 raise ValueError("must be http://host:port or https://host:port")
         return endpoint
+
+    @field_validator("events_queue")
+    @classmethod
+    def _queue(cls, queue: str) -> str:
+        if queue:
+            parts = urlsplit(queue)
+            if parts.scheme not in ("http", "https") or not parts.hostname or len(parts.path.strip("/")) < 1:
+                raise ValueError("must be the URL of a queue: https://sqs.<region>.amazonaws.com/<account>/<name>")
+        return queue
 
     @field_validator("price_list", mode="before")
     @classmethod

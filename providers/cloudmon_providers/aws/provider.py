@@ -10,10 +10,12 @@ from libcloud.compute.base import NodeDriver
 
 from cloudmon import errors
 from cloudmon.model.identity import TAG_TOKEN
-from cloudmon.model.nodes import ENDING, Node, NodeRequest
+from cloudmon.model.nodes import ENDING, Node, NodeEvent, NodeRequest
 from cloudmon.model.offers import Offer
+from cloudmon.provider import ABILITIES
 from cloudmon_providers._libcloud import Dialect, LibcloudProvider
 from cloudmon_providers.aws import creation, listing, offers
+from cloudmon_providers.aws import events as told
 from cloudmon_providers.aws.chain import Source
 from cloudmon_providers.aws.connection import Ec2
 from cloudmon_providers.aws.credentials import Credentials
@@ -47,6 +49,7 @@ class AwsProvider(LibcloudProvider):
         self._source = Source(cloud, self._options)
         self._credentials: Credentials | None = None
         self._images: dict[str, creation.Image] = {}
+        self._queue = told.Queue(cloud, self._options, self._source, timeout_s=timeout_s)
 
     def connect(self) -> NodeDriver:
         options = self._options
@@ -63,9 +66,12 @@ class AwsProvider(LibcloudProvider):
     def reset(self) -> None:
         super().reset()
         self._source.reset()
+        self._queue.reset()
         self._credentials = None
 
     def lacks(self, verb: str) -> bool:
+        if verb in ABILITIES["events"][1]:
+            return not self._options.events_queue
         return verb != "tag_node" and verb not in _ACTIONS
 
     def pages(self) -> Iterator[Sequence[Node]]:
@@ -111,6 +117,12 @@ class AwsProvider(LibcloudProvider):
             self._ask(_ACTIONS[verb], {"InstanceId.1": node_id})
         else:
             raise errors.Unsupported(f"{self.cloud}: EC2 cannot {verb}", cloud=self.cloud)
+
+    def wait_events(self, wait_s: float) -> Sequence[NodeEvent]:
+        return self._queue.wait(wait_s)
+
+    def take_events(self, receipts: Sequence[str]) -> None:
+        self._queue.take(receipts)
 
     def offers(self) -> Sequence[Offer]:
         return offers.of(self.cloud, self._options, self._source.current(), now=self._now(), timeout_s=self._timeout_s)

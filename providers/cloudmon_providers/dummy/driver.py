@@ -15,6 +15,7 @@ from libcloud.common.types import InvalidCredsError, MalformedResponseError
 from libcloud.compute.base import Node, NodeDriver, NodeImage, NodeLocation, NodeSize
 from libcloud.compute.types import NodeState
 
+from cloudmon.model.nodes import NodeEvent
 from cloudmon.model.offers import Offer
 from cloudmon_providers.dummy import words
 from cloudmon_providers.dummy.catalogue import Shelf
@@ -118,6 +119,11 @@ class DummyCloudDriver(NodeDriver):
         with _raising():
             self.world.tag(_id(node), tags)
             return True
+
+    def ex_events(self) -> Sequence[NodeEvent]:
+        """What the cloud tells and was not taken yet."""
+        with _raising():
+            return self.world.events()
 
     def ex_list_offers(self, cloud: str) -> list[Offer]:
         """Sizes at locations with price and room."""

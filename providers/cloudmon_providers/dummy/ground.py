@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from cloudmon.model.nodes import NodeEvent
 from cloudmon_providers.dummy import life
 from cloudmon_providers.dummy.catalogue import Shelf
 from cloudmon_providers.dummy.machine import Machine
 from cloudmon_providers.dummy.settings import DummySettings
 from cloudmon_providers.dummy.storage import Storage
+
+EVENTS_KEPT = 10_000
 
 
 class Ground:
@@ -46,6 +49,8 @@ class Ground:
         self._living: Counter[Shelf] = Counter()
         self._due: list[tuple[float, int, str]] = []
         self._changed: dict[str, Machine] = {}
+        self._told: dict[str, NodeEvent] = {}
+        self._told_ever = 0
         self._list_serials: list[int] | None = None
         self._list_nodes: list[Any] = []
 
@@ -121,8 +126,19 @@ class Ground:
         if machine.token:
             self._by_token[machine.token] = machine.id
         self._relist(machine)
+        self._tell(machine, before.word if before is not None else "")
         if machine.coming:
             heapq.heappush(self._due, (machine.coming[0].at, machine.serial, machine.id))
+
+    def _tell(self, machine: Machine, before: str) -> None:
+        """An event for whoever listens, where this cloud tells of any; the oldest are lost when nobody does."""
+        if not self.settings.events or machine.word == before:
+            return
+        self._told_ever += 1
+        receipt = f"event-{self._told_ever}"
+        self._told[receipt] = NodeEvent(machine.id, machine.word, receipt)
+        while len(self._told) > EVENTS_KEPT:
+            del self._told[next(iter(self._told))]
 
     def _add(self, machine: Machine) -> None:
         self._index(machine, before=None)
@@ -131,7 +147,7 @@ class Ground:
     @contextmanager
     def _edit(self, machine: Machine) -> Iterator[None]:
         """Change a machine in place; its indexes follow."""
-        lived, looked = machine.lives, machine.seen
+        lived, looked, word = machine.lives, machine.seen, machine.word
         yield
         life.settle(machine, self._at, self.settings)
         self._living[Shelf(machine.location, machine.size, machine.spot)] += machine.lives - lived
@@ -140,6 +156,7 @@ class Ground:
         if machine.coming:
             heapq.heappush(self._due, (machine.coming[0].at, machine.serial, machine.id))
         self._changed[machine.id] = machine
+        self._tell(machine, word)
 
     def _relist(self, machine: Machine) -> None:
         if machine.shown:

@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cloudmon import errors
-from cloudmon.model.nodes import Node, NodeRequest
+from cloudmon.model.nodes import Node, NodeEvent, NodeRequest
 from cloudmon.model.offers import Offer
+from cloudmon.provider import ABILITIES
 from cloudmon_providers._libcloud import Dialect, LibcloudProvider
 from cloudmon_providers.dummy import words
 from cloudmon_providers.dummy.driver import DummyCloudDriver
 from cloudmon_providers.dummy.settings import DummySettings
 from cloudmon_providers.dummy.world import World
 from cloudmon_providers.dummy.worlds import open_world
+
+EVENT_VERBS = ABILITIES["events"][1]
 
 
 class DummyProvider(LibcloudProvider):
@@ -69,6 +72,23 @@ class DummyProvider(LibcloudProvider):
 
     def offers(self) -> Sequence[Offer]:
         return self._cloud.ex_list_offers(self.cloud)
+
+    def wait_events(self, wait_s: float) -> Sequence[NodeEvent]:  # noqa: ARG002 - this cloud answers at once
+        with self._translating("wait_events"):
+            self._tells()
+            return self._cloud.ex_events()
+
+    def take_events(self, receipts: Sequence[str]) -> None:
+        with self._translating("take_events"):
+            self._tells()
+            self.world.take_events(receipts)
+
+    def lacks(self, verb: str) -> bool:
+        return not self.world.settings.events if verb in EVENT_VERBS else super().lacks(verb)
+
+    def _tells(self) -> None:
+        if not self.world.settings.events:
+            raise errors.Unsupported(f"{self.cloud}: this cloud tells of no events", cloud=self.cloud)
 
     @property
     def _cloud(self) -> DummyCloudDriver:

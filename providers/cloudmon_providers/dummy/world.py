@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from cloudmon.model.nodes import NodeEvent
 from cloudmon.model.offers import Offer
 from cloudmon_providers.dummy import catalogue, chance, faults, life
 from cloudmon_providers.dummy.catalogue import Shelf
@@ -17,6 +18,8 @@ from cloudmon_providers.dummy.faults import Call, CloudFaultError, CloudRefusalE
 from cloudmon_providers.dummy.ground import Ground
 from cloudmon_providers.dummy.machine import Machine
 from cloudmon_providers.dummy.truth import TrueNode
+
+EVENTS_AT_A_TIME = 10
 
 
 class Order(NamedTuple):
@@ -113,6 +116,17 @@ class World(Ground):
         with self._call("list_offers") as (call, _):
             now = dt.datetime.fromtimestamp(call.at, dt.UTC)
             return catalogue.offers(cloud, self.settings, free=self._free, now=now)
+
+    def events(self) -> list[NodeEvent]:
+        """The oldest of what was told and not taken."""
+        with self._call("wait_events"):
+            return list(self._told.values())[:EVENTS_AT_A_TIME]
+
+    def take_events(self, receipts: Sequence[str]) -> None:
+        """These need not be told again."""
+        with self._turn():
+            for receipt in receipts:
+                self._told.pop(receipt, None)
 
     # --- a test's hands --------------------------------------------------------------------------------------------
 

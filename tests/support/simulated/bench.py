@@ -20,7 +20,8 @@ from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.sets import Healing, Lease, Needs, SetSpec, Template
 from cloudmon.monitor.journal import Journal
 from cloudmon.monitor.observe import CloudFacts
-from cloudmon.monitor.tick import Monitor, Policy, View
+from cloudmon.monitor.policy import Policy, View
+from cloudmon.monitor.tick import Monitor
 from cloudmon.reconcile.limits import ClassLimits, Limits
 from cloudmon.store import Store, open_store
 from cloudmon.testing import FakeClock

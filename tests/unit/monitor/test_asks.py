@@ -21,7 +21,7 @@ from cloudmon.model.nodes import NodeState
 from cloudmon.model.requests import RequestState, RequestVerb
 from cloudmon.model.sets import ControlKind, Healing
 from cloudmon.model.tenants import EVERYONE
-from cloudmon.monitor.tick import View
+from cloudmon.monitor.policy import View
 from cloudmon.notices import trying
 from cloudmon.reconcile.limits import ClassLimits, Limits
 

@@ -17,7 +17,7 @@ from cloudmon.model.findings import FindingKind
 from cloudmon.model.nodes import NodeState
 from cloudmon.model.sets import Healing, Lease
 from cloudmon.model.tenants import EVERYONE
-from cloudmon.monitor.tick import View
+from cloudmon.monitor.policy import View
 from cloudmon.reconcile.limits import Limits
 
 RUNNING, STOPPED, FAULTED = ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceState.FAULTED

@@ -33,7 +33,7 @@ from cloudmon.model.findings import FindingKind
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import NodeState
 from cloudmon.model.requests import RequestState, RequestVerb
-from cloudmon.reconcile import planner
+from cloudmon.reconcile import doubts, planner
 from cloudmon.reconcile.limits import Confirmations
 from cloudmon.reconcile.picture import CloudView
 
@@ -54,7 +54,7 @@ def seen(*ordinals: int, **other: Any) -> CloudView:
 
 def doubt(members: list[Any], one: CloudView, *, at: Any = None, **of: Any) -> tuple[str, list[Any]]:
     index = planner.index_of(estate(members, **of))
-    views, changes = planner.doubt({one.cloud: one}, index, at or moment())
+    views, changes = doubts.doubt({one.cloud: one}, index, at or moment())
     return views[one.cloud].suspicious, changes
 
 

@@ -1,0 +1,76 @@
+"""Views are doubted before they are believed: what lacks too much to be true is marked."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import replace
+
+from cloudmon.model.appliances import ApplianceState
+from cloudmon.model.changes import Change, FindingEnd, Timer, TimerClear, TimerKind
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.identity import DEFAULT_TENANT
+from cloudmon.reconcile.picture import CloudView, Moment
+from cloudmon.reconcile.planner import Index
+
+
+def doubt(views: Mapping[str, CloudView], index: Index, moment: Moment) -> tuple[dict[str, CloudView], list[Change]]:
+    """The views with their suspicious absences marked, and what is to be written about that: if everything vanished
+    at once it is our eyes that broke."""
+    found: dict[str, CloudView] = {}
+    changes: list[Change] = []
+    for cloud, view in views.items():
+        found[cloud], change = _doubt(view, index, moment)
+        if change is not None:
+            changes.append(change)
+    return found, changes
+
+
+def _doubt(view: CloudView, index: Index, moment: Moment) -> tuple[CloudView, Change | None]:
+    findings = _cloud_findings(view, index, moment)
+    timers = index.timers.get((view.cloud, 0), {})
+    since = timers.get(TimerKind.VANISHED)
+    suspicious = ""
+    writes: tuple[Timer | TimerClear, ...] = ()
+    if view.healthy:
+        launching = ApplianceState.LAUNCHING
+        # A node that is known and whose launch is over was seen before: those are the ones that can be missed.
+        known = [m.node_id for m in index.by_cloud[view.cloud] if m.node_id and m.state is not launching]
+        lost = sum(1 for node_id in known if node_id not in view.nodes)
+        # A listing that lacked what is there lacked it, even where asking one by one made up for that.
+        lost += sum(1 for node_id in known if node_id in view.lacked) if view.lacked else 0
+        limits = moment.limits
+        vanished = lost >= limits.vanish_min and lost >= limits.vanish_fraction * len(known)
+        if vanished:
+            grace = dt.timedelta(seconds=limits.vanish_grace_s)
+            outlived = since is not None and moment.now >= since + grace
+            if not outlived and not moment.confirmations.cover(f"cloud:{view.cloud}", moment.now):
+                suspicious = f"{lost} of {len(known)} known nodes are missing from one listing of {view.cloud}"
+            if since is None:
+                writes = (Timer(view.cloud, 0, TimerKind.VANISHED, moment.now),)
+        elif since is not None:
+            writes = (TimerClear(view.cloud, 0, TimerKind.VANISHED),)
+        findings += _suspicion(view, suspicious, index, moment)
+    change = Change(tenant=DEFAULT_TENANT, findings=findings, timers=writes) if findings or writes else None
+    return (replace(view, suspicious=suspicious) if suspicious else view), change
+
+
+def _cloud_findings(view: CloudView, index: Index, moment: Moment) -> tuple[Finding | FindingEnd, ...]:
+    subject = f"cloud:{view.cloud}"
+    opened = (FindingKind.UNREACHABLE, subject) in index.findings
+    if view.healthy and opened:
+        return (FindingEnd(FindingKind.UNREACHABLE, subject),)
+    if not view.healthy and not opened:
+        message = f"cloud {view.cloud} cannot be seen: {view.reason}"
+        return (Finding(FindingKind.UNREACHABLE, subject, DEFAULT_TENANT, "critical", message, {}, moment.now),)
+    return ()
+
+
+def _suspicion(view: CloudView, suspicious: str, index: Index, moment: Moment) -> tuple[Finding | FindingEnd, ...]:
+    subject = f"cloud:{view.cloud}"
+    opened = (FindingKind.SUSPICIOUS, subject) in index.findings
+    if suspicious and not opened:
+        return (Finding(FindingKind.SUSPICIOUS, subject, DEFAULT_TENANT, "critical", suspicious, {}, moment.now),)
+    if opened and not suspicious:
+        return (FindingEnd(FindingKind.SUSPICIOUS, subject),)
+    return ()

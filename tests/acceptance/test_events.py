@@ -1,0 +1,74 @@
+"""A service whose cloud tells of changes: what stops runs again within seconds, however long the poll interval."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from cloudmon.clock import SystemClock
+from cloudmon.model.appliances import ApplianceState
+from cloudmon.model.tenants import EVERYONE
+from cloudmon.monitor.service import Service, open_service
+from cloudmon.monitor.serving import Serving
+from cloudmon_providers.dummy import DummySettings, open_world
+
+TEXT = """
+[store]
+url = "memory"
+[monitor]
+state_dir = "state"
+poll_interval_s = 3600
+health_port = 0
+[clouds.east]
+provider = "dummy"
+listing_lag_s = 0
+options = { world = "memory:told-of", events = true }
+[templates.web]
+images = { "*" = "web-1" }
+[sets.shop]
+template = "web"
+count = 2
+[breakers]
+first_tick_hold = false
+"""
+SOON_S = 20.0
+
+
+def until(service: Service, condition: object) -> None:
+    waiting = threading.Event()
+    for _ in range(int(SOON_S / 0.05)):
+        if condition():  # type: ignore[operator]
+            return
+        waiting.wait(0.05)
+    raise AssertionError(f"not within {SOON_S:g} s: {service.store.members.all(EVERYONE)}")
+
+
+def test_a_machine_that_is_stopped_by_hand_runs_again_within_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "cloudmon.toml"
+    path.write_text(TEXT, encoding="utf-8")
+    clock, stop = SystemClock(), threading.Event()
+    world = open_world(DummySettings(world="memory:told-of", events=True), cloud="east", now=clock.now)
+
+    def running() -> bool:
+        members = service.store.members.all(EVERYONE)
+        return len(members) == 2 and all(one.state is ApplianceState.RUNNING for one in members)
+
+    with open_service(path, clock) as service:
+        serving = Serving(service)
+        served = threading.Thread(target=serving.run, args=(stop,))
+        served.start()
+        try:
+            until(service, running)
+            before = dict(world.calls)
+            (machine, other) = (node.id for node in world.nodes_true())
+            world.stop_by_hand(machine)
+            until(service, lambda: world.calls.get("start_node") == 1)
+            until(service, running)
+            listings = world.calls["list_nodes"] - before["list_nodes"]
+        finally:
+            stop.set()
+            served.join(SOON_S)
+    assert not served.is_alive()
+    assert (world.calls["start_node"], listings) == (1, 0)
+    assert {node.word for node in world.nodes_true()} == {"running"}
+    assert {node.id for node in world.nodes_true()} == {machine, other}
