@@ -46,29 +46,31 @@ def settings(estate: Estate, port: int) -> str:
 
 
 class Living:
-    """A host that lives on a thread of its own until the block ends."""
+    """A host that lives on a thread of its own until it is ended."""
 
-    def __init__(self, host: Osqueryd) -> None:
-        self.host = host
+    def __init__(self, url: str, secret: str, trusted: ssl.SSLContext) -> None:
         self.end = threading.Event()
+        self.host = Osqueryd(secret, self.send, time.time)
+        self._url = url
+        self._trusted = trusted
 
-    async def live(self) -> None:
-        while not self.end.is_set():
-            await self.host.talk()
-            await asyncio.sleep(0.1)
-
-
-@contextmanager
-def living(url: str, secret: str, trusted: ssl.SSLContext) -> Iterator[Osqueryd]:
-    async def send(path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+    async def send(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         try:
-            async with httpx.AsyncClient(verify=trusted, trust_env=False) as client:
-                answer = await client.post(url + path, content=body, headers=headers)
+            answer = await self._client.post(self._url + path, content=body, headers=headers)
         except httpx.HTTPError as error:
             raise OSError(str(error)) from error
         return answer.status_code, answer.content
 
-    life = Living(Osqueryd(secret, send, time.time))
+    async def live(self) -> None:
+        async with httpx.AsyncClient(verify=self._trusted, trust_env=False) as self._client:
+            while not self.end.is_set():
+                await self.host.talk()
+                await asyncio.sleep(0.3)
+
+
+@contextmanager
+def living(url: str, secret: str, trusted: ssl.SSLContext) -> Iterator[Osqueryd]:
+    life = Living(url, secret, trusted)
     thread = threading.Thread(target=lambda: asyncio.run(life.live()))
     thread.start()
     try:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.fuzz import agent
 from tests.fuzz.targets import TARGETS
 
 FOUND = 1
@@ -49,7 +50,8 @@ def _fuzzed(name: str, seconds: int, keep: Path) -> int:
         for at, seed in enumerate(TARGETS[name].seeds):
             (Path(corpus) / f"seed-{at}").write_bytes(seed)
         keep.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "tests.fuzz.one", name, str(seconds), corpus, f"{keep}/{name}-"]
+        room = "agent" if name in agent.TARGETS else "channel"
+        command = [sys.executable, "-m", "tests.fuzz.one", room, name, str(seconds), corpus, f"{keep}/{name}-"]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if not any(keep.iterdir()):
         keep.rmdir()

@@ -122,9 +122,9 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     importlib.util.find_spec("atheris") is None, reason="atheris is NOT INSTALLED: no guided fuzzing here"
 )
 def test_a_target_runs_under_atheris(tmp_path: Path) -> None:
-    done = run("--seconds", "1", "--keep", str(tmp_path / "found"), "key")
+    done = run("--seconds", "1", "--keep", str(tmp_path / "found"), "passwd")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("key")
+    assert done.stdout.startswith("passwd")
     assert "well" in done.stdout
     assert not (tmp_path / "found").exists()
 

@@ -19,7 +19,7 @@ from cloudmon.model.tenants import EVERYONE
 from cloudmon.settings import ChannelSettings
 from cloudmon.testing import FakeClock
 
-SEEDS = 6
+SEEDS = 4
 STEPS = 60
 
 
