@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from cloudmon.model.identity import DEFAULT_TENANT
 from cloudmon.model.probes import Probe
+from cloudmon.model.updates import Updates, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ class Template:
     """Accounts that belong there, ``*`` and ``?`` as in file names; others are strays. None: nobody says."""
     processes: tuple[str, ...] | None = None
     """Names of processes that belong there, likewise. None: nobody says."""
+    updates: Updates | None = None
+    """How outdated packages are brought to their wanted version. None: they are only shown."""
     probes: Mapping[str, Probe] = field(default_factory=dict)
     """How the monitor asks it over the network whether it serves, by name."""
 
@@ -158,6 +161,8 @@ class SetSpec:
     """Clouds it may live on, in no order; empty means any."""
     lease: Lease = field(default_factory=Lease)
     healing: Healing = field(default_factory=Healing)
+    maintenance: Window | None = None
+    """When nobody minds restarts: nothing is healed, and what waits for a restart gets it. None: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,10 @@ class ControlKind(enum.StrEnum):
     """No destructive action, whoever asks; retirement waits and says so."""
     MAINTENANCE = "maintenance"
     """Faults are expected: no healing, and down time is counted as maintenance."""
+
+
+WINDOW = "the maintenance window"
+"""Who holds a set while its own window is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +231,14 @@ class ApplianceSet:
 
     def control(self, kind: ControlKind, ordinal: int, now: dt.datetime) -> Control | None:
         """The control of ``kind`` in force for one member at ``now``, or None."""
+        laid = self.laid(kind, ordinal, now)
+        if laid is not None or kind is not ControlKind.MAINTENANCE or self.spec.maintenance is None:
+            return laid
+        window = self.spec.maintenance.open(now)
+        return None if window is None else Control(0, kind, self.uid, None, WINDOW, "as its settings say", *window)
+
+    def laid(self, kind: ControlKind, ordinal: int, now: dt.datetime) -> Control | None:
+        """As :meth:`control`, of those that people laid: without the set's own window."""
         for control in self.controls:
             if control.kind is kind and control.ordinal in (None, ordinal):
                 if control.since <= now and (control.until is None or now < control.until):

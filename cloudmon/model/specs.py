@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from cloudmon.model.probes import Probe
 from cloudmon.model.sets import Application, Healing, Job, Lease, Needs, SetSpec, Template
+from cloudmon.model.updates import Updates, Window
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ def from_json(value: Mapping[str, Any]) -> SetSpec:
         "clouds": tuple,
         "lease": _lease,
         "healing": _healing,
+        "maintenance": lambda found: None if found is None else _made(Window, "maintenance", found, {"days": tuple}),
     }
     return _made(SetSpec, "set", value, nested)
 
@@ -59,6 +61,7 @@ def _template(value: Mapping[str, Any]) -> Template:
         "jobs": lambda found: _each(found, "jobs", _job),
         "accounts": _patterns,
         "processes": _patterns,
+        "updates": lambda found: None if found is None else _made(Updates, "updates", found, {}),
         "probes": lambda found: _each(found, "probes", _probe),
     }
     return _made(Template, "template", value, nested)

@@ -14,6 +14,7 @@ from cloudmon.model.offers import Offer, Price
 from cloudmon.model.requests import Request, RequestState, RequestVerb
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.reconcile import requests as asking
+from cloudmon.reconcile import upkeep
 from cloudmon.reconcile.limits import Confirmations
 from cloudmon.reconcile.picture import Estate
 from cloudmon.reconcile.plan import SetUpdate
@@ -85,13 +86,10 @@ def known_tokens(store: Store, strays: Sequence[tuple[str, Node]]) -> dict[str, 
     return found
 
 
-def born_of(store: Store, requests: Sequence[Request]) -> Mapping[str, Sequence[Intent]]:
-    """By request id: the intents that were born of it."""
-    return {
-        request.id: store.intents.of_request(EVERYONE, request.id)
-        for request in requests
-        if request.verb in asking.ROLLING or request.verb is RequestVerb.ADOPT
-    }
+def born_of(store: Store, estate: Estate, now: dt.datetime) -> Mapping[str, Sequence[Intent]]:
+    """By request id, and by key of a roll-out or of a maintenance window: the intents that were born of it."""
+    asked = [r.id for r in estate.requests if r.verb in asking.ROLLING or r.verb is RequestVerb.ADOPT]
+    return {key: store.intents.of_request(EVERYONE, key) for key in (*asked, *upkeep.keys(estate, now))}
 
 
 def set_entry(update: SetUpdate, now: dt.datetime) -> LogEntry:

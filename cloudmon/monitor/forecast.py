@@ -59,7 +59,7 @@ def forecast(
     strays = planner.strays_of(estate, views, index)
     if strays:
         estate = replace(estate, known=estates.known_tokens(store, strays))
-    asked = estates.born_of(store, estate.requests)
+    asked = estates.born_of(store, estate, now)
     # What was found inside appliances and is treated, or waits to be.
     estate = replace(estate, inside=Insides(store, policy.rules).look(estate, views, now, standing=True).inside)
     plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, index, moment)

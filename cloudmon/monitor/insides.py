@@ -26,6 +26,7 @@ from cloudmon.model.identity import ApplianceId
 from cloudmon.model.policies import Policy, RuleState, Symptom
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.model.updates import Upkeep
 from cloudmon.monitor.line import Line, Silent
 from cloudmon.monitor.outside import Outside, Unasked
 from cloudmon.reconcile import calling
@@ -71,6 +72,7 @@ class Found:
     due: dt.datetime | None
     """When somebody is to be looked at again though nothing changes."""
     looked: Mapping[ApplianceId, tuple[Print, Diagnosis]] = field(default_factory=dict)
+    upkeep: Mapping[ApplianceId, Upkeep | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -96,6 +98,7 @@ class Insides:
     _prints: dict[ApplianceId, Print] = field(default_factory=dict)
     _due: dict[ApplianceId, dt.datetime] = field(default_factory=dict)
     _symptoms: dict[ApplianceId, tuple[Symptom, ...]] = field(default_factory=dict)
+    _upkeep: dict[ApplianceId, Upkeep] = field(default_factory=dict)
 
     @property
     def detector(self) -> Detector:
@@ -183,6 +186,7 @@ class Insides:
         self._read_states(member.id for member in due)
         agents = self._known_agents()
         looked: dict[ApplianceId, tuple[Print, Diagnosis]] = {}
+        kept: dict[ApplianceId, Upkeep | None] = {}
         for member in due:
             aset = estate.sets[member.set_uid]
             subject = self._subject(member, aset, views.get(member.cloud))
@@ -194,11 +198,16 @@ class Insides:
                 fresh=member.id in self._fresh,
             )
             looked[member.id] = (_print(member), diagnosis)
+            if aset.spec.template.updates is not None or aset.spec.maintenance is not None:
+                kept[member.id] = self._upkeep_of(subject, now)
         changes = tuple(one.change for _, one in looked.values() if one.change is not None)
         some = {appliance: agent.abilities for appliance, agent in agents.items() if agent.abilities is not None}
-        inside = Inside(self._symptoms_now(looked, remembered), _Heard(agents, estate, now), some)
+        known: Mapping[ApplianceId, Upkeep] = self._upkeep
+        if kept:
+            known = {name: one for name, one in {**known, **kept}.items() if one is not None}
+        inside = Inside(self._symptoms_now(looked, remembered), _Heard(agents, estate, now), some, known)
         calls, inside = calling.called(inside, estate.members, views, now)
-        return Found((*changes, *calls), inside, self._next(looked), looked)
+        return Found((*changes, *calls), inside, self._next(looked), looked, kept)
 
     def written(self, found: Found) -> None:
         """What was found is in the store."""
@@ -207,6 +216,8 @@ class Insides:
             self._prints[appliance] = seen
             _set(self._due, appliance, diagnosis.due)
             _set(self._symptoms, appliance, diagnosis.symptoms)
+        for appliance in found.looked:
+            _set(self._upkeep, appliance, found.upkeep.get(appliance))
 
     def waiting(self, now: dt.datetime) -> list[ApplianceId]:
         """Of whom a report came, or whose time has come."""
@@ -268,6 +279,11 @@ class Insides:
         agent = self._known_agents().get(appliance)
         state, answers = self._states.get(appliance), self.outside.answers(appliance)
         return Subject(member, aset.name, aset.spec.template, node, agent, state, answers)
+
+    def _upkeep_of(self, subject: Subject, now: dt.datetime) -> Upkeep | None:
+        from cloudmon.detection import upkeep  # noqa: PLC0415
+
+        return upkeep.of(subject, now)
 
     def _symptoms_now(
         self,

@@ -126,7 +126,7 @@ class Monitor:
             self.views, self._looked = views, True
             self._spans(views)
             estate, found = self._look_inside(estate, views, now)
-            asked = estates.born_of(self.store, estate.requests)
+            asked = estates.born_of(self.store, estate, now)
             desk.follow(estate, asked, now)
             plan = self._plan(estate, views, asked, index, moment)
             changed = self._write([*doubted, *found.changes, *plan.changes], now)

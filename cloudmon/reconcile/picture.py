@@ -17,6 +17,7 @@ from cloudmon.model.offers import Offer
 from cloudmon.model.policies import RuleState, Symptom
 from cloudmon.model.requests import Request
 from cloudmon.model.sets import ApplianceSet
+from cloudmon.model.updates import Upkeep
 from cloudmon.reconcile.limits import Confirmations, Limits
 
 
@@ -113,6 +114,16 @@ class Inside:
     """Appliances of which an agent of the present incarnation takes commands."""
     abilities: Mapping[ApplianceId, Container[str]] = field(default_factory=dict)
     """Verbs that those agents perform that do not perform them all."""
+
+    upkeep: Mapping[ApplianceId, Upkeep] = field(default_factory=dict)
+    """What they told last that updates and restarts are decided from, of sets that have either."""
+
+    def kept(self, member: Member) -> Upkeep | None:
+        """Of one appliance whose agent is heard, and speaks for its present node; None of any other."""
+        found = self.upkeep.get(member.id)
+        if found is None or found.incarnation != member.incarnation or member.id not in self.heard:
+            return None
+        return found
 
     def takes(self, appliance: ApplianceId) -> Container[str]:
         """Verbs of commands that the appliance's agent takes now; none where it is not heard."""

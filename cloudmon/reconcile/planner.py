@@ -29,6 +29,7 @@ from cloudmon.reconcile import (
     settle,
     sweep,
     tries,
+    upkeep,
 )
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
@@ -126,13 +127,14 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
     """
     found = Plan(rankings={uid: tuple(choices) for uid, choices in rankings.items()})
     found.notes.extend(_note(view) for view in views.values() if view.suspicious or not view.healthy)
-    _find_turns(estate, index, asked)
+    index.turns.update(requests.all_turns(estate.requests, estate.sets.values(), index.by_set, asked))
     known = {offer.key: offer for offer in estate.offers} | launch.offers_under_way(estate.incarnations)
     named = {stray.subject: stray for stray in (sweep.classify(node, cloud, estate) for cloud, node in strays)}
     lost = putback.lost(named.values(), estate.members) if named else {}
     market = Market(estate.estate, rankings, known, recent=estate.recent, lost=lost)
     turn = _Round(estate, views, index, moment, found, [])
     _members(turn, market)
+    _upkeep(turn, asked)
     known_members = {member.id: member for member in estate.members} if estate.commands else {}
     found.changes.extend(commands.review(estate.commands, known_members, moment.now))
     _endings(turn)
@@ -264,19 +266,6 @@ def _note(view: CloudView) -> str:
     return view.suspicious or f"cloud {view.cloud} is not seen: {view.reason}"
 
 
-def _find_turns(estate: Estate, index: Index, asked: Mapping[str, Sequence[Intent]]) -> None:
-    rolling = [request for request in estate.requests if request.verb in requests.ROLLING]
-    if not rolling:
-        return
-    named = {(aset.tenant, aset.name): aset for aset in estate.sets.values()}
-    for request in rolling:
-        aset = named.get((request.tenant, requests.split(request.target)[0]))
-        if aset is None:
-            continue
-        for ordinal in requests.turns(request, aset, index.by_set[aset.uid], asked.get(request.id, ())):
-            index.turns.setdefault((aset.uid, ordinal), request)
-
-
 def _members(turn: _Round, market: Market) -> None:
     """Every member once. Most are well, and leave at the first test: it is the hot path."""
     running, well, retired = ApplianceState.RUNNING, NodeState.RUNNING, ApplianceState.RETIRED
@@ -323,6 +312,20 @@ def _treated(case: Case, inside: Inside, index: Index) -> Decision:
     appliance = case.member.id
     symptoms = inside.symptoms.get(appliance, ())
     return remedies.treat(case, symptoms, index.commands.get(appliance, ()), takes=inside.takes(appliance))
+
+
+def _upkeep(turn: _Round, asked: Mapping[str, Sequence[Intent]]) -> None:
+    estate, views, index = turn.estate, turn.views, turn.index
+    taken = {step.intent.appliance for step in turn.decided}
+    taken |= {change.appliance for change in turn.found.changes if change.appliance is not None}
+
+    def case(member: Member) -> Case:
+        view = views.get(member.cloud)
+        return _case(member, estate.sets[member.set_uid], view, _node(member, view), index, turn.moment)
+
+    sight = upkeep.Sight(estate, index.by_set, asked, index.commands, index.opening, taken, turn.moment, case)
+    for decision in upkeep.due(sight):
+        turn.file(decision)
 
 
 def _node(member: Member, view: CloudView | None) -> Node | None:

@@ -265,6 +265,24 @@ def turns(request: Request, aset: ApplianceSet, members: Sequence[Member], inten
     return frozenset([*down[: aset.spec.healing.batch], *well[:room]])
 
 
+def all_turns(
+    accepted: Iterable[Request],
+    sets: Iterable[ApplianceSet],
+    members: Mapping[str, Sequence[Member]],
+    asked: Mapping[str, Sequence[Intent]],
+) -> dict[tuple[str, int], Request]:
+    """By set and ordinal: the request whose turn it is there, the older where there are two."""
+    rolling = [request for request in accepted if request.verb in ROLLING]
+    found: dict[tuple[str, int], Request] = {}
+    named = {(aset.tenant, aset.name): aset for aset in sets} if rolling else {}
+    for request in rolling:
+        aset = named.get((request.tenant, split(request.target)[0]))
+        if aset is not None:
+            for ordinal in turns(request, aset, members[aset.uid], asked.get(request.id, ())):
+                found.setdefault((aset.uid, ordinal), request)
+    return found
+
+
 def _spared(request: Request, member: Member) -> bool:
     """Whether there is nothing to do for a member that is wanted off: no machine, or none that runs."""
     off = member.wanted is not Power.RUNNING

@@ -14,6 +14,7 @@ from cloudmon.model.sets import Healing, Lease, Needs, SetSpec, Template
 from cloudmon.settings.groups import Group
 from cloudmon.settings.inside import ApplicationSettings, File, JobSettings, Word
 from cloudmon.settings.outside import OutsideProbeSettings
+from cloudmon.settings.upkeep import MaintenanceSettings, UpdatesSettings
 from cloudmon.settings.values import Count, Instant, Name, WholeSeconds, money, number
 
 MOST_MEMBERS = 100_000
@@ -82,6 +83,9 @@ class TemplateSettings(Group):
     probes: dict[Name, OutsideProbeSettings] = Field(default_factory=dict)
     """Questions that the monitor puts to each appliance over the network, by name; no agent is needed for them."""
 
+    updates: UpdatesSettings | None = None
+    """How outdated packages of applications are brought to their wanted ``version``. None: they are only shown."""
+
     @model_validator(mode="after")
     def _each_file_once(self) -> Self:
         paths = [file.path for file in self.files]
@@ -113,6 +117,7 @@ class TemplateSettings(Group):
             file_hashes={file.path: file.sha256 for file in self.files if file.sha256},
             accounts=self.accounts,
             processes=self.processes,
+            updates=self.updates.updates() if self.updates is not None else None,
             probes={name: found.probe() for name, found in self.probes.items()},
         )
 
@@ -213,6 +218,8 @@ class SetSettings(Group):
     """Clouds that it may live on, in no order. Empty: any."""
     lease: LeaseSettings = LeaseSettings()
     healing: HealingSettings = HealingSettings()
+    maintenance: MaintenanceSettings | None = None
+    """When nobody minds restarts: nothing is healed then, and what waits for a restart gets it. None: never."""
 
     def spec(self, name: str, template: Template) -> SetSpec:
         """The model's set. The order of ``clouds`` means nothing, so writing them in another order is no new
@@ -225,4 +232,5 @@ class SetSettings(Group):
             clouds=tuple(sorted(set(self.clouds))),
             lease=self.lease.lease(),
             healing=Healing(**dict(self.healing)),
+            maintenance=self.maintenance.window() if self.maintenance is not None else None,
         )

@@ -1,0 +1,327 @@
+"""What keeps appliances up to date: the roll-outs that are due, and the restarts and reboots that are owed.
+
+It comes after everything that is due for nodes and because of rules: whoever has something else to do waits.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cloudmon.model.actions import OPEN_INTENTS, Intent, LogEntry, Origin, Verb
+from cloudmon.model.appliances import ApplianceState, Member, Power
+from cloudmon.model.changes import Change, FindingEnd
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.identity import ApplianceId
+from cloudmon.model.sets import ApplianceSet, ControlKind
+from cloudmon.model.updates import Updates
+from cloudmon.reconcile import commands, decide, rollouts
+from cloudmon.reconcile.case import Case
+from cloudmon.reconcile.decide import Decision
+from cloudmon.reconcile.launch import Market
+from cloudmon.reconcile.picture import Estate, Moment
+from cloudmon.reconcile.plan import Step, Waiting
+from cloudmon.reconcile.rollouts import Phase, Seen, State
+
+ROLLOUT = "rollout"
+"""In the evidence of intents and incidents: the key of their roll-out."""
+_GONE = frozenset({ApplianceState.RETIRED, ApplianceState.RETIRING})
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What upkeep is decided from."""
+
+    estate: Estate
+    members: Mapping[str, Sequence[Member]]
+    """By set."""
+    asked: Mapping[str, Sequence[Intent]]
+    """By key: intents of earlier, from :func:`keys`."""
+    under_way: Mapping[ApplianceId, Sequence[Intent]]
+    """Commands that have not come to their end."""
+    opening: Collection[ApplianceId]
+    """Appliances with an incarnation that is opening or ending."""
+    taken: Collection[ApplianceId]
+    """Appliances for which something is decided already."""
+    moment: Moment
+    case: Callable[[Member], Case]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One version of one application, over a set."""
+
+    aset: ApplianceSet
+    updates: Updates
+    application: str
+    target: str
+
+    @property
+    def key(self) -> str:
+        return rollouts.key(self.aset.uid, self.aset.generation, self.application, self.target)
+
+
+def keys(estate: Estate, now: dt.datetime) -> list[str]:
+    """Of all roll-outs and maintenance windows whose earlier intents are needed to decide."""
+    return [one.key for one in _rollouts(estate)] + [window_key(aset, now) for aset in _owing(estate, now)]
+
+
+def due(sight: Sight) -> Iterator[Decision]:
+    """What is to be done and written, and what waits."""
+    if not sight.estate.inside.upkeep:
+        return
+    current = _rollouts(sight.estate)
+    standing = {one.key: phases(one, sight) for one in current}
+    yield from _over(sight, current, standing)
+    taken = set(sight.taken)
+    rolling: set[str] = set()
+    for rollout in current:
+        # One roll-out of a set at a time.
+        if rollout.aset.uid in rolling:
+            continue
+        for decision in _roll(rollout, standing[rollout.key], sight, taken):
+            if isinstance(decision, Step):
+                taken.add(decision.intent.appliance)
+                rolling.add(rollout.aset.uid)
+            yield decision
+        if any(one in (Phase.OUT, Phase.SETTLING) for one, _ in standing[rollout.key].values()):
+            rolling.add(rollout.aset.uid)
+    for aset in _owing(sight.estate, sight.moment.now):
+        if aset.uid not in rolling:
+            yield from _pay(aset, sight, taken)
+
+
+# --- roll-outs --------------------------------------------------------------------------------------------------
+
+
+def _rollouts(estate: Estate) -> list[Rollout]:
+    """Those in which something may be due: somebody is outdated, was updated lately, or an incident is open."""
+    lately = {one.appliance.set_uid for one in estate.recent if one.verb is Verb.APP_UPDATE}
+    lately |= {finding.subject.partition("/")[0] for finding in estate.findings if ROLLOUT in finding.evidence}
+    found: dict[tuple[str, str, str], int] = {}
+    for appliance, kept in estate.inside.upkeep.items():
+        for version in kept.versions:
+            if version.target and (version.outdated or appliance.set_uid in lately):
+                place = (appliance.set_uid, version.application, version.target)
+                found[place] = min(found.get(place, appliance.ordinal), appliance.ordinal)
+    rolls = []
+    for (uid, application, target), _ in sorted(found.items(), key=lambda one: (one[0][:2], one[1])):
+        aset = estate.sets.get(uid)
+        if aset is not None and aset.retiring_since is None and aset.spec.template.updates is not None:
+            rolls.append(Rollout(aset, aset.spec.template.updates, application, target))
+    return rolls
+
+
+def phases(rollout: Rollout, sight: Sight) -> dict[int, tuple[Phase, str]]:
+    """Where each member stands that the roll-out is about, and what holds it where something does."""
+    told = rollouts.by_ordinal(sight.asked.get(rollout.key, ()))
+    found: dict[int, tuple[Phase, str]] = {}
+    for member in sight.members.get(rollout.aset.uid, ()):
+        kept = sight.estate.inside.kept(member)
+        version = kept.of(rollout.application) if kept is not None else None
+        intents = told.get(member.ordinal, ())
+        if member.state in _GONE or not (intents or (version is not None and version.target == rollout.target)):
+            continue
+        held = _held(member, sight, Verb.APP_UPDATE)
+        seen = Seen(member.incarnation, version, intents, _alarm(member, sight.estate.findings), held)
+        found[member.ordinal] = (rollouts.phase(seen, rollout.updates, sight.moment.now), held)
+    return found
+
+
+def _alarm(member: Member, findings: Sequence[Finding]) -> dt.datetime | None:
+    subject = f"{member.set_uid}/{member.ordinal}"
+    return max(
+        (
+            one.opened_at
+            for one in findings
+            if one.severity == "critical"
+            and ROLLOUT not in one.evidence
+            and (one.subject == subject or one.subject.startswith(subject + ":"))
+        ),
+        default=None,
+    )
+
+
+def _held(member: Member, sight: Sight, verb: Verb) -> str:
+    """Why nothing can be done to one member now; empty when it can."""
+    aset, now = sight.estate.sets[member.set_uid], sight.moment.now
+    if member.state is not ApplianceState.RUNNING or member.wanted is not Power.RUNNING:
+        return f"is {member.state}"
+    for kind in (ControlKind.PAUSE, ControlKind.MAINTENANCE):
+        control = aset.laid(kind, member.ordinal, now)
+        if control is not None:
+            return f"held by {kind} of {control.owner}: {control.reason}"
+    if member.id in sight.taken:
+        return "has something else to do"
+    if sight.under_way.get(member.id):
+        return f"{sight.under_way[member.id][0].verb} is on its way inside it"
+    if verb.value not in sight.estate.inside.takes(member.id):
+        return f"its agent takes no {verb}"
+    case = sight.case(member)
+    if case.intent is not None:
+        return f"{case.intent.verb} is on its way"
+    nothing = Market(sight.estate.estate, {})
+    if decide.decide(case, nothing, None, open_incarnations=member.id in sight.opening) is not None:
+        return "its node has something to do"
+    return ""
+
+
+def _out(aset: ApplianceSet, sight: Sight, apart: str) -> int:
+    """Members that are out of service, or may be, for another reason than the roll-out ``apart``."""
+    away = {
+        one.ordinal
+        for one in sight.members.get(aset.uid, ())
+        if one.wanted is Power.RUNNING and one.state is not ApplianceState.RUNNING and one.state not in _GONE
+    }
+    for appliance, intents in sight.under_way.items():
+        if appliance.set_uid == aset.uid and any(one.request_id != apart for one in intents):
+            away.add(appliance.ordinal)
+    return len(away)
+
+
+def _roll(
+    rollout: Rollout, standing: Mapping[int, tuple[Phase, str]], sight: Sight, taken: Collection[ApplianceId]
+) -> Iterator[Decision]:
+    aset, key = rollout.aset, rollout.key
+    failed = any(one.evidence.get(ROLLOUT) == key for one in sight.estate.findings)
+    held = {n for n, (_, why) in standing.items() if why or ApplianceId(aset.uid, n) in taken}
+    found = rollouts.decide(
+        rollout.updates,
+        {n: one for n, (one, _) in standing.items()},
+        failed=failed,
+        out=_out(aset, sight, key),
+        held=held,
+    )
+    if found.state is State.FAILED and not failed and found.broken is not None:
+        yield _stopped(rollout, found.broken, sight.moment.now)
+    members = {one.ordinal: one for one in sight.members.get(aset.uid, ())}
+    told = rollouts.by_ordinal(sight.asked.get(key, ()))
+    for ordinal in found.update:
+        version = _have(members[ordinal], rollout, sight)
+        why = f"roll-out of {rollout.application} {rollout.target}: has {version or 'another version'}"
+        evidence = {ROLLOUT: key, rollouts.FROM: version}
+        yield _step(sight.case(members[ordinal]), rollout, rollout.target, why, evidence)
+    for ordinal in found.undo:
+        before = str(told[ordinal][-1].evidence.get(rollouts.FROM, "")) if ordinal in told else ""
+        if before:
+            why = f"roll-out of {rollout.application} {rollout.target} failed: back to {before}"
+            yield _step(sight.case(members[ordinal]), rollout, before, why, {ROLLOUT: key, rollouts.UNDO: True})
+    for ordinal, (phase, why) in standing.items():
+        if phase is Phase.HELD and found.state is not State.FAILED:
+            yield Waiting(f"{aset.uid}/{ordinal}", f"{rollout.application} {rollout.target} is to come: {why}", None)
+
+
+def _have(member: Member, rollout: Rollout, sight: Sight) -> str:
+    kept = sight.estate.inside.kept(member)
+    version = kept.of(rollout.application) if kept is not None else None
+    return version.have if version is not None else ""
+
+
+def _step(case: Case, rollout: Rollout, version: str, why: str, evidence: Mapping[str, object]) -> Step:
+    told = {"application": rollout.application, "version": version, "restart": "yes"}
+    step = commands.opened(case, Verb.APP_UPDATE, told, Origin.WANTED, why, rollout.key)
+    intent = replace(step.intent, evidence={**step.intent.evidence, **evidence})
+    return replace(step, intent=intent, change=replace(step.change, opens_intent=intent))
+
+
+def _stopped(rollout: Rollout, ordinal: int, now: dt.datetime) -> Change:
+    """It failed: nothing more is updated, and an open incident says so for as long as somebody is behind."""
+    aset, what = rollout.aset, f"{rollout.application} {rollout.target}"
+    then = "what was updated goes back" if rollout.updates.on_failure == "roll-back" else "nothing is taken back"
+    message = (
+        f"{aset.name}/{ordinal}: the roll-out of {what} stopped, since this one did not become well with it; {then}; "
+        f"name another version, or update by hand: cloudmon act {aset.name}/{ordinal} app_update"
+    )
+    evidence = {ROLLOUT: rollout.key, "generation": aset.generation, "application": rollout.application}
+    subject = f"{aset.uid}/{ordinal}:rollout/{rollout.application}"
+    finding = Finding(FindingKind.INCIDENT, subject, aset.tenant, "critical", message, evidence, now)
+    return Change(
+        tenant=aset.tenant,
+        appliance=ApplianceId(aset.uid, ordinal),
+        findings=(finding,),
+        log=(LogEntry(aset.uid, now, "incident.opened", f"{ordinal}", {"message": message}),),
+    )
+
+
+def _over(
+    sight: Sight, current: Sequence[Rollout], standing: Mapping[str, Mapping[int, tuple[Phase, str]]]
+) -> Iterator[Change]:
+    """Incidents of roll-outs that are over: everybody is well at the wanted version, or something else is wanted."""
+    known = {one.key: one for one in current}
+    for finding in sight.estate.findings:
+        key = finding.evidence.get(ROLLOUT)
+        if key is None:
+            continue
+        aset = sight.estate.sets.get(finding.subject.partition("/")[0])
+        other = aset is None or aset.generation != finding.evidence.get("generation")
+        told = standing.get(str(key), {})
+        well = str(key) in known and all(one in (Phase.CURRENT, Phase.DONE) for one, _ in told.values())
+        if other or (well and len(told) == _living(aset, sight)):
+            yield Change(tenant=finding.tenant, findings=(FindingEnd(finding.kind, finding.subject),))
+
+
+def _living(aset: ApplianceSet | None, sight: Sight) -> int:
+    return sum(1 for one in sight.members.get(aset.uid, ()) if one.state not in _GONE) if aset is not None else 0
+
+
+# --- restarts and reboots ---------------------------------------------------------------------------------------
+
+
+def window_key(aset: ApplianceSet, now: dt.datetime) -> str:
+    """What all that is done in one maintenance window has as its request."""
+    window = aset.spec.maintenance.open(now) if aset.spec.maintenance is not None else None
+    told = f"{aset.uid}\0{window[0].isoformat() if window is not None else ''}"
+    return "window-" + hashlib.sha256(told.encode()).hexdigest()[:24]
+
+
+def _owing(estate: Estate, now: dt.datetime) -> list[ApplianceSet]:
+    """Sets whose window is open, and of which somebody owes a restart."""
+    uids = {appliance.set_uid for appliance, kept in estate.inside.upkeep.items() if kept.owes}
+    found = (estate.sets.get(uid) for uid in sorted(uids))
+    return [
+        aset
+        for aset in found
+        if aset is not None
+        and aset.retiring_since is None
+        and aset.spec.maintenance is not None
+        and aset.spec.maintenance.open(now) is not None
+    ]
+
+
+def _pay(aset: ApplianceSet, sight: Sight, taken: Collection[ApplianceId]) -> Iterator[Decision]:
+    """A restart of what runs replaced files, then a reboot where one is due: each once in a window."""
+    key = window_key(aset, sight.moment.now)
+    tried = {(one.appliance, one.incarnation, _what(one)) for one in sight.asked.get(key, ())}
+    room = aset.spec.healing.batch - _out(aset, sight, "") - _down(aset, sight)
+    room -= sum(1 for one in sight.asked.get(key, ()) if one.state in OPEN_INTENTS and one.verb is Verb.REBOOT)
+    for member in sight.members.get(aset.uid, ()):
+        kept = sight.estate.inside.kept(member)
+        if kept is None or not kept.owes or member.id in taken:
+            continue
+        owed = [f"{Verb.APP_RESTART} {one.application}" for one in kept.versions if one.restart_due]
+        owed += [str(Verb.REBOOT)] if kept.reboot_due else []
+        left = next((one for one in owed if (member.id, member.incarnation, one) not in tried), None)
+        if left is None or _held(member, sight, Verb.APP_RESTART):
+            continue
+        if room <= 0:
+            yield Waiting(f"{aset.uid}/{member.ordinal}", f"owes {left}; others are out of service", None)
+            continue
+        case, room = sight.case(member), room - 1
+        if left == Verb.REBOOT:
+            yield decide.step(case, Verb.REBOOT, Origin.WANTED, "owes a reboot; its window is open", request_id=key)
+        else:
+            told = {"application": left.partition(" ")[2]}
+            why = f"{told['application']} runs files that were replaced; its window is open"
+            yield commands.opened(case, Verb.APP_RESTART, told, Origin.WANTED, why, key)
+
+
+def _what(intent: Intent) -> str:
+    return f"{intent.verb} {intent.arguments.get('application', '')}".strip()
+
+
+def _down(aset: ApplianceSet, sight: Sight) -> int:
+    """Members whose node runs and whose application does not."""
+    found = (sight.estate.inside.kept(one) for one in sight.members.get(aset.uid, ()))
+    return sum(1 for kept in found if kept is not None and any(one.state == "down" for one in kept.versions))
