@@ -242,7 +242,8 @@ class Applications:
             seen.state, seen.since = state, int(self.clock.now())
         if (seen.state, seen.running, seen.pid, seen.started, seen.restarts) == before:
             return ""
-        fallen = lost or (seen.state == "down" and before[0] != "down")
+        # One that was never up has not fallen: it may be about to be started.
+        fallen = lost or (seen.state == "down" and before[0] == "up")
         return "fault" if fallen and not seen.ordered else "change"
 
     def _state(self, application: Application, seen: Seen, main: Process | None) -> str:

@@ -107,7 +107,10 @@ class Controls:
     def _start(self, application: Application, until: float) -> Outcome:
         with self._at_work(application):
             if self._applications.all_of(application):
-                return self._until_up(application, until, None)
+                up = self._until_up(application, until, None, is_there=True)
+                # One that fell while it was waited for is started after all.
+                if up.ok or self._applications.all_of(application):
+                    return up
             program = self._systemctl(application)
             if program is not None:
                 ran = self._run([program, "start", "--", application.service], until)
@@ -162,13 +165,18 @@ class Controls:
         argv = programs.words(application.start, self.root)
         return programs.start(argv, output=output, root=self.root, extra={"CLOUDMON_APPLICATION": application.name})
 
-    def _until_up(self, application: Application, until: float, child: subprocess.Popen[bytes] | None) -> Outcome:
-        """Wait until it is seen to be up: by its probe, or by having run for a while."""
+    def _until_up(
+        self, application: Application, until: float, child: subprocess.Popen[bytes] | None, *, is_there: bool = False
+    ) -> Outcome:
+        """Wait until it is seen to be up: by its probe, or by having run for a while. One that ``is_there`` already is
+        not waited for once it has gone."""
         since: float | None = None
         wrong = "it is not up"
         while True:
             answer = self._applications.prober.now(application.name)
             there = bool(self._applications.found(application, self._applications.table.scan()))
+            if is_there and not there:
+                return Outcome(False, f"{application.name} ended while it was waited for")
             ended = child is not None and child.poll() is not None
             if answer is not None and answer.ok and (there or not application.match):
                 return Outcome(True)

@@ -66,6 +66,8 @@ Wants=network-online.target
 ExecStart=$dir/start.sh
 Restart=always
 RestartSec=10
+# What the agent has started goes on while it is itself restarted.
+KillMode=process
 [Install]
 WantedBy=multi-user.target
 EOF

@@ -35,6 +35,10 @@ TOLD = ("intent.", "appliance.")
 """Log entries that the rows of intents and history tell better …"""
 UNTOLD = frozenset({"intent.performed", "intent.incident", "appliance.wanted"})
 """… and those among them that no row tells."""
+SEEN = ("finding.", "agent.enrolled")
+"""Log entries about what an appliance said of itself, or what was found in that."""
+MOST_FACTS = 120
+"""Characters of the facts that a finding stands on, in its line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +90,14 @@ class _Teller:
                 continue
             if entry.kind == "intent.performed":
                 node = f", node {entry.body['node']}" if entry.body.get("node") else ""
-                text = f"{entry.body.get('verb', 'it')} accepted by {entry.body.get('cloud', 'the cloud')}{node}"
-                yield self._line(entry.at, Part.OUTCOME, about, text, entry.body)
+                verb = str(entry.body.get("verb", "it"))
+                whom = "its agent" if entry.body.get("by") == "agent" else entry.body.get("cloud", "the cloud")
+                yield self._line(entry.at, Part.OUTCOME, about, f"{verb} accepted by {whom}{node}", entry.body)
             elif entry.kind == "intent.incident":
                 yield self._line(entry.at, Part.FACT, about, f"incident: {entry.body['message']}", entry.body)
             else:
-                yield self._line(entry.at, Part.WANTED, about, _said(entry), entry.body)
+                part = Part.FACT if entry.kind.startswith(SEEN) else Part.WANTED
+                yield self._line(entry.at, part, about, _said(entry), entry.body)
 
     def states(self, since: dt.datetime | None) -> Iterator[Line]:
         for entry in self._store.members.history(self._scope, self._uid, self._ordinal, since):
@@ -154,4 +160,13 @@ def _said(entry: LoggedEntry) -> str:
     told = next((str(words[key]) for key in ("outcome", "message", "reason") if key in words), "")
     who = entry.body.get("author") or entry.body.get("by") or entry.body.get("owner")
     because = f" ({words['reason']})" if "reason" in words and told != str(words["reason"]) else ""
+    facts = entry.body.get("facts")
+    if isinstance(facts, Mapping) and facts:
+        because += f" ({_shortened('; '.join(f'{path} = {value}' for path, value in facts.items()))})"
+    if "rule" in entry.body:
+        because += f", says {entry.body['rule']}"
     return entry.kind.replace(".", " ") + (f" by {who}" if who else "") + (f": {told}" if told else "") + because
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MOST_FACTS else f"{text[: MOST_FACTS - 1]}…"

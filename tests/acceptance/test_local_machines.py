@@ -2,89 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
-import socket
 from collections.abc import Iterator
-from contextlib import closing, suppress
 from pathlib import Path
 
 import machines
 import pytest
-from served import Estate, until
+from local_estate import Local
+from served import until
 
 from cloudmon.model.actions import IntentState, Verb
-from cloudmon.model.tenants import EVERYONE
-
-EXAMPLE = Path(__file__).resolve().parents[2] / "config" / "local.toml"
-
-
-def free_ports(count: int) -> int:
-    """The number before so many ports in a row that nobody listens on."""
-    for base in range(20_000 + os.getpid() % 9_000, 32_000, count + 1):
-        with suppress(OSError):
-            for port in range(base + 1, base + count + 1):
-                socket.create_server(("127.0.0.1", port)).close()
-            return base
-    raise AssertionError("no free ports")
-
-
-class Local(Estate):
-    """The example's estate in a folder of the test's own."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.base = free_ports(3)
-        self.directory = folder / "cloud"
-        text = EXAMPLE.read_text(encoding="utf-8")
-        for old, new in {
-            'url = "sqlite:///../var/local/cloudmon.db"': f'url = "{self.url}"',
-            'state_dir = "../var/local"': f'state_dir = "state"\nhealth_port = {self.port}\nlog_format = "json"',
-            "poll_interval_s = 2\n": "poll_interval_s = 0.3\n",
-            'directory = "../var/local/cloud"': 'directory = "cloud"',
-            "$((8080 + {ordinal}))": f"$(({self.base} + {{ordinal}}))",
-            "fault_after_s = 2": "fault_after_s = 1",
-        }.items():
-            assert old in text, f"the example has no {old}"
-            text = text.replace(old, new)
-        self.write(text)
-
-    def page(self, ordinal: int) -> str:
-        """What the web server of an appliance answers; empty when nobody does."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.base + ordinal, timeout=2)) as connection:
-            try:
-                connection.request("GET", "/")
-                return connection.getresponse().read().decode()
-            except OSError:
-                return ""
-
-    def served(self, ordinal: int, incarnation: int = 1) -> bool:
-        return self.page(ordinal) == f"web/{ordinal}, incarnation {incarnation}\n"
-
-    def node(self, name: str, ordinal: int) -> str:
-        (member,) = (member for member in self.members(name) if member.ordinal == ordinal)
-        assert member.node_id
-        return member.node_id
-
-    def boot(self, node_id: str) -> str:
-        return (machines.folder(self.directory, node_id) / "run" / "boot_id").read_text()
-
-    def actions(self, name: str, ordinal: int) -> list[tuple[Verb, IntentState]]:
-        """What was done about an appliance, oldest first."""
-        with self.store() as store:
-            found = store.sets.named(EVERYONE, name)
-            intents = store.intents.of(EVERYONE, found.uid, ordinal) if found is not None else []
-        return [(intent.verb, intent.state) for intent in sorted(intents, key=lambda each: each.created_at)]
 
 
 @pytest.fixture
 def estate(tmp_path: Path) -> Iterator[Local]:
-    estate = Local(tmp_path)
+    estate = Local(tmp_path, "web", "clock")
     yield estate
-    for number in machines.below(estate.directory):
-        with suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)
+    estate.end()
 
 
 def test_machines_are_launched_rebooted_healed_and_retired(estate: Local) -> None:

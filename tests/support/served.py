@@ -98,13 +98,18 @@ class Estate:
 
     # --- processes ------------------------------------------------------------------------------------------------
 
+    def start(self) -> subprocess.Popen[bytes]:
+        """The service, serving; whoever starts it ends it."""
+        with self.log.open("ab") as log:
+            process = subprocess.Popen([COMMAND, "run", "-c", self.path], env=self._environment, stderr=log)
+        until(lambda: process.poll() is not None or self.asked("/livez")[0] == 200, "the service serves")
+        return process
+
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
         """The service, serving; killed at the end of the block if it still runs then."""
-        with self.log.open("ab") as log:
-            process = subprocess.Popen([COMMAND, "run", "-c", self.path], env=self._environment, stderr=log)
+        process = self.start()
         try:
-            until(lambda: process.poll() is not None or self.asked("/livez")[0] == 200, "the service serves")
             yield process
         finally:
             process.kill()

@@ -183,11 +183,25 @@ def test_one_that_was_stopped_has_not_fallen_until_it_is_started_and_falls(
     monitor.command("look", "report_now")
     monitor.result("look")
     assert app(monitor)["state"] == "stopped"
+    assert "fault" not in [why for _, _, why in monitor.told()]
     monitor.command("start", "app_restart", application="web")
     monitor.result("start")
     assert app(monitor)["state"] == "up"
     os.kill(app(monitor)["pid"], signal.SIGKILL)
     monitor.until(lambda: app(monitor)["state"] == "down")
+
+
+def test_one_that_falls_while_its_start_is_waited_for_is_started_again(
+    appliance: Appliance, monitor: StubMonitor
+) -> None:
+    """The start at boot finds it running, waits to see it well, and must not wait for what is dead."""
+    declare(appliance, monitor, probe={"command": ["/bin/false"]})
+    appliance.start()
+    monitor.until(lambda: "pid" in app(monitor))
+    first = app(monitor)["pid"]
+    monitor.command("again", "app_restart", application="web", timeout_s=20)
+    os.kill(first, signal.SIGKILL)
+    monitor.until(lambda: app(monitor).get("pid", first) != first)
 
 
 def test_one_that_will_not_end_is_made_to(appliance: Appliance, monitor: StubMonitor) -> None:
