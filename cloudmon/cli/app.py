@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, Entry] = {
     "diff": Entry("diff:diff", "Show what changed between two instants."),
     "facts": Entry("agent:facts", "Show what an appliance says of itself."),
     "agent": Entry("agent:app", "Build the agent, hand out tokens, show and revoke agents."),
+    "scan": Entry("scan:scan", "Look for malware in files of this machine: samples, images."),
     "template": Entry("template:app", "Print the user data of an appliance."),
     "usage": Entry("usage:usage", "Show seconds used, measured and estimated, and the monitor's own usage."),
     "adopt": Entry("adopt:adopt", "Take nodes that exist already into a set."),

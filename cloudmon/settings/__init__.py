@@ -9,6 +9,7 @@ from cloudmon.settings.files import SettingsFile
 from cloudmon.settings.groups import BreakerSettings, CloudSettings, MonitorSettings, StoreSettings, SweepSettings
 from cloudmon.settings.keys import channel_key, log_key
 from cloudmon.settings.loading import load, problems
+from cloudmon.settings.malware import MalwareSettings
 from cloudmon.settings.notify import NotifySettings
 from cloudmon.settings.root import Settings
 from cloudmon.settings.secrets import secrets_of
@@ -17,6 +18,7 @@ __all__ = [
     "BreakerSettings",
     "ChannelSettings",
     "CloudSettings",
+    "MalwareSettings",
     "MonitorSettings",
     "NotifySettings",
     "Settings",

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from cloudmon.errors import SettingsError
-from cloudmon.settings import options, references, ruling, sentences, sources
+from cloudmon.settings import malware, options, references, ruling, sentences, sources
 from cloudmon.settings.channel import ChannelSettings
 from cloudmon.settings.groups import CloudSettings, StoreSettings
 from cloudmon.settings.root import Settings
@@ -67,6 +67,10 @@ def read(path: Path) -> tuple[Settings | None, list[SettingsError], sources.File
         name: one.model_copy(update={"options": told.get(name, one.options)}) for name, one in settings.notify.items()
     }
     settings = settings.model_copy(update={"notify": notify})
+    if settings.malware is not None:
+        known, wrong = malware.read(settings.malware, path.parent, source, files)
+        faults += wrong
+        settings = settings.model_copy(update={"malware": known})
     return _anchored(settings, path.parent, checked, source, files, faults), faults, files
 
 

@@ -12,6 +12,7 @@ from cloudmon.model.policies import Policy
 from cloudmon.model.sets import SetSpec
 from cloudmon.settings.channel import ChannelSettings
 from cloudmon.settings.groups import BreakerSettings, CloudSettings, MonitorSettings, StoreSettings, SweepSettings
+from cloudmon.settings.malware import MalwareSettings
 from cloudmon.settings.notify import NotifySettings
 from cloudmon.settings.policies import BUILT_IN, PolicySettings, built_in, merged
 from cloudmon.settings.values import Name
@@ -38,6 +39,8 @@ class Settings(BaseSettings):
     """Where agents inside the appliances reach the monitor. None: nowhere."""
     notify: dict[Name, NotifySettings] = Field(default_factory=dict)
     """Who is told of findings, by a name of one's own. Empty: nobody is."""
+    malware: MalwareSettings | None = None
+    """What is known to be bad. None: nobody looks for it."""
 
     def specs(self) -> tuple[SetSpec, ...]:
         """What is wanted, as the model says it, by name of the set. The same file gives equal values each time."""
