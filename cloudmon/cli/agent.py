@@ -107,6 +107,8 @@ def token(  # noqa: PLR0913  # one option each
     asking.ask(config, wish, asking.Patience.told(wait, timeout), form)
     secret = Booting(settings, opening.clock()).text(enrolment)
     output.note(f"in the machine: python3 cloudmon-agent.pyz --enrol TOKEN --url {channel}")
+    if settings.channel is not None and settings.channel.osquery:
+        output.note("or, where osquery runs, in the file that `cloudmon template osquery` names as its secret")
     typer.echo(secret)
 
 

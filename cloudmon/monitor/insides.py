@@ -11,7 +11,7 @@ import datetime as dt
 import fnmatch
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -201,11 +201,11 @@ class Insides:
             if aset.spec.template.updates is not None or aset.spec.maintenance is not None:
                 kept[member.id] = self._upkeep_of(subject, now)
         changes = tuple(one.change for _, one in looked.values() if one.change is not None)
-        some = {appliance: agent.abilities for appliance, agent in agents.items() if agent.abilities is not None}
         known: Mapping[ApplianceId, Upkeep] = self._upkeep
         if kept:
             known = {name: one for name, one in {**known, **kept}.items() if one is not None}
-        inside = Inside(self._symptoms_now(looked, remembered), _Heard(agents, estate, now), some, known)
+        heard = _Heard(agents, estate, now)
+        inside = Inside(self._symptoms_now(looked, remembered), heard, heard.abilities, known)
         calls, inside = calling.called(inside, estate.members, views, now)
         return Found((*changes, *calls), inside, self._next(looked), looked, kept)
 
@@ -400,6 +400,11 @@ class _Heard:
         interval_s = aset.spec.template.report_interval_s if aset is not None else 0
         silent_at = agent.received_at + dt.timedelta(seconds=SILENT_INTERVALS * interval_s + SILENT_S)
         return bool(self.now <= silent_at)
+
+    def abilities(self, appliance: ApplianceId) -> Container[str] | None:
+        """What the agent of an appliance performs; None: everything."""
+        agent = self.agents.get(appliance)
+        return None if agent is None else agent.abilities
 
 
 def _print(member: Member) -> Print:

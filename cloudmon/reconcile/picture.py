@@ -112,8 +112,8 @@ class Inside:
     """The rules that fire now, by appliance."""
     heard: Container[ApplianceId] = frozenset()
     """Appliances of which an agent of the present incarnation takes commands."""
-    abilities: Mapping[ApplianceId, Container[str]] = field(default_factory=dict)
-    """Verbs that those agents perform that do not perform them all."""
+    abilities: Callable[[ApplianceId], Container[str] | None] = lambda _: None
+    """Verbs that an appliance's agent performs; None: all."""
 
     upkeep: Mapping[ApplianceId, Upkeep] = field(default_factory=dict)
     """What they told last that updates and restarts are decided from, of sets that have either."""
@@ -129,7 +129,8 @@ class Inside:
         """Verbs of commands that the appliance's agent takes now; none where it is not heard."""
         if appliance not in self.heard:
             return ()
-        return self.abilities.get(appliance, GUEST_VERBS)
+        able = self.abilities(appliance)
+        return GUEST_VERBS if able is None else able
 
 
 @dataclass(frozen=True, slots=True)

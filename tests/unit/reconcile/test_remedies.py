@@ -127,7 +127,7 @@ def test_what_its_agent_does_not_perform_is_no_rung() -> None:
 def test_what_is_taken_follows_from_who_is_heard_and_what_he_performs() -> None:
     """Of an agent that is not heard nothing is expected, whatever it performs."""
     one, other, silent = (member(ordinal=n).id for n in (1, 2, 3))
-    inside = Inside(heard={one, other}, abilities={other: ("report_now",), silent: ("report_now",)})
+    inside = Inside(heard={one, other}, abilities={other: ("report_now",), silent: ("report_now",)}.get)
     assert inside.takes(one) == GUEST_VERBS
     assert inside.takes(other) == ("report_now",)
     assert inside.takes(silent) == ()
