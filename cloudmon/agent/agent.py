@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Callable, NamedTuple
 
-from . import config, enrolling
+from . import config, enrolling, userdb
 from .applications import Applications
 from .buffer import Buffer
 from .clock import Clock
@@ -14,6 +14,7 @@ from .collect.processes import Table
 from .commands import Commands
 from .config import Config
 from .controls import Controls
+from .granting import Granting
 from .installing import Installer
 from .keys import Keys
 from .log import Log
@@ -27,6 +28,7 @@ from .speaking import Pause, Refused, Speaker, Trouble
 from .tokens import Token
 from .transport import Line, Unreachable
 from .upgrade import Upgrade
+from .userdb import Files, Programs, UserDb
 from .verbs import Verbs
 
 LOOK_S = 2.0
@@ -133,6 +135,7 @@ class Agent:
         verbs = Verbs(
             self._controls,
             Installer(self._place, self._root, self._clock),
+            Granting(self._place, self._root, self._clock, self._table, self._users),
             self.upgrade,
             self._table,
             self._clock,
@@ -140,6 +143,9 @@ class Agent:
         )
         self._commands.arrive(verbs.perform, self._buffer.results())
         self._reporter.arrive(self.keys.instance)
+
+    def _users(self, left_s: float) -> UserDb:
+        return Files(self._root) if self._root else Programs(userdb.runner(max(1.0, left_s)))
 
     def once(self) -> None:
         """Report once and do nothing else. Raises ``Trouble`` and ``Unreachable``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from . import states, version
+from . import granting, states, version
 from .applications import Applications
 from .candidates import Candidates
 from .clock import Clock
@@ -34,7 +34,7 @@ class Eyes:
         self._applications = applications
         self._table = table
         self._packages = Packages(root)
-        self._accounts = Accounts(root)
+        self._accounts = Accounts(root, lambda: granting.made(place))
         self._files = Files(root)
         self._candidates = Candidates(place, root, clock)
         self._reboot = debt.Reboot(root, clock)

@@ -11,6 +11,7 @@ from .collect import processes
 from .collect.processes import Table
 from .config import Application, Config
 from .controls import Controls, Outcome
+from .granting import Granting
 from .installing import Installer
 from .upgrade import Upgrade
 
@@ -28,9 +29,13 @@ ALLOWED = {
     "app_resume": (("application",), ()),
     "job_run": (("job",), ()),
     "process_end": (("pid", "name"), ()),
+    "account_grant": (("user", "key"), ("rights",)),
+    "account_revoke": (("user",), ("only_made",)),
     "agent_upgrade": ((), ()),
 }
 """By verb: the arguments that it needs, and those it may have."""
+LONGEST = {"key": 16_384}
+"""Characters of an argument that may be longer than others: several keys, one a line."""
 
 
 def fault(verb: str, arguments: dict[str, Any]) -> str:
@@ -44,7 +49,7 @@ def fault(verb: str, arguments: dict[str, Any]) -> str:
     for name, value in arguments.items():
         if name not in needed and name not in possible:
             return f"{verb} has no argument {name[:64]!r}"
-        if not isinstance(value, str) or len(value) > 256 or "\0" in value:
+        if not isinstance(value, str) or len(value) > LONGEST.get(name, 256) or "\0" in value:
             return f"{verb}: {name} must be a short text"
     if verb in {"app_install", "app_update", "app_remove"}:
         if not arguments.get("application") and not arguments.get("package"):
@@ -64,16 +69,17 @@ def lane(verb: str, arguments: dict[str, Any]) -> str:
         return f"application {arguments.get('application') or arguments.get('package')}"
     if verb == "job_run":
         return f"job {arguments.get('job')}"
-    return ""
+    return "accounts" if verb.startswith("account_") else ""
 
 
 class Verbs:
     """Performs them, on whatever thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # one thing each, named by the caller
         self,
         controls: Controls,
         installer: Installer,
+        granting: Granting,
         upgrade: Upgrade,
         table: Table,
         clock: Clock,
@@ -81,6 +87,7 @@ class Verbs:
     ) -> None:
         self._controls = controls
         self._installer = installer
+        self._granting = granting
         self._upgrade = upgrade
         self._table = table
         self._clock = clock
@@ -94,6 +101,11 @@ class Verbs:
             return self._upgrade.prepare()
         if verb == "process_end":
             return self._process_end(int(arguments["pid"]), arguments["name"], until)
+        if verb == "account_grant":
+            return self._granting.grant(arguments["user"], arguments["key"], arguments.get("rights", ""), until)
+        if verb == "account_revoke":
+            only_made = arguments.get("only_made") == "yes"
+            return self._granting.revoke(arguments["user"], until, only_made=only_made)
         if verb == "job_run":
             return self._job(arguments["job"], until)
         name = arguments.get("application", "")

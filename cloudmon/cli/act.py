@@ -36,6 +36,7 @@ class Action(enum.StrEnum):
     APP_UPDATE = "app_update"
     JOB_RUN = "job_run"
     PROCESS_END = "process_end"
+    ACCOUNT_REVOKE = "account_revoke"
     AGENT_UPGRADE = "agent_upgrade"
 
 

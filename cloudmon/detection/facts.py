@@ -241,7 +241,7 @@ def _unexpected(facts: Facts) -> Mapping[str, object]:
     accounts, processes = facts.sections.get("accounts"), facts.sections.get("processes")
     found: dict[str, object] = {}
     if template.accounts is not None and accounts is not None:
-        found["accounts"] = _strays((name for name, one in accounts.items() if _may_log_in(one)), template.accounts)
+        found["accounts"] = _strays((name for name, one in accounts.items() if _unasked(one)), template.accounts)
     if template.processes is not None and processes is not None:
         found["processes"] = _strays(_names(processes), template.processes)
     return found
@@ -257,9 +257,11 @@ def _covering(patterns: tuple[str, ...]) -> Callable[[str], object]:
     return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns) or r"(?!)").match
 
 
-def _may_log_in(account: object) -> bool:
+def _unasked(account: object) -> bool:
     if not isinstance(account, dict):
         return True
+    if account.get("managed") is True:
+        return False  # made because it was granted, and gone when it is not any more
     shell = account.get("shell")
     return bool(account.get("keys")) or not isinstance(shell, str) or shell.rpartition("/")[2] not in _NO_LOGIN
 

@@ -117,6 +117,7 @@ _ACCOUNTS = Table(
             "groups": Field(_TEXTS, "Names of its other groups."),
             "keys": Field(_TEXTS, "Fingerprints of the keys that may log in: SHA256: and so on."),
             "locked": Field(BOOL, "True when no password lets it in."),
+            "managed": Field(BOOL, "True when the agent made it, because it was granted."),
         }
     ),
     "user name",

@@ -35,15 +35,18 @@ TERMS: Mapping[Verb, Terms] = {
     Verb.SCAN: Terms((), ("path",), 1_800.0),
     Verb.QUARANTINE: Terms(("path",)),
     Verb.ACCOUNT_GRANT: Terms(("user", "key"), ("rights",)),
-    Verb.ACCOUNT_REVOKE: Terms(("user",)),
+    Verb.ACCOUNT_REVOKE: Terms(("user",), ("only_made",)),
     Verb.AGENT_UPGRADE: Terms((), (), 300.0),
 }
 """Every verb of :data:`~cloudmon.model.actions.GUEST_VERBS`."""
 
-LATER = frozenset({Verb.SCAN, Verb.QUARANTINE, Verb.ACCOUNT_GRANT, Verb.ACCOUNT_REVOKE})
+LATER = frozenset({Verb.SCAN, Verb.QUARANTINE})
 """Verbs that no agent performs yet."""
 
-OFFERED = tuple(sorted(GUEST_VERBS - LATER))
+STANDING = frozenset({Verb.ACCOUNT_GRANT})
+"""Verbs that follow from what is wanted of a set, and are not asked for one by one."""
+
+OFFERED = tuple(sorted(GUEST_VERBS - LATER - STANDING))
 """Verbs that can be asked for, in order."""
 
 

@@ -118,9 +118,11 @@ def able(remedy: Remedy, view: CloudView | None, *, takes: Container[str]) -> bo
 
 def _arguments(remedy: Remedy, symptom: Symptom) -> dict[str, str]:
     found = {name: value.replace("{item}", symptom.item) for name, value in remedy.arguments.items()}
-    # A rule that stands for each application means that application.
+    # A rule that stands for each application, or for each account, means that one.
     if remedy.verb.startswith("app_") and symptom.item:
         found.setdefault("application", symptom.item)
+    if remedy.verb == Verb.ACCOUNT_REVOKE and symptom.item:
+        found.setdefault("user", symptom.item)
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cloudmon.model.actions import OPEN_INTENTS, Intent, IntentState, LogEntry, Verb
 from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.changes import Change, Expect, FindingEnd
-from cloudmon.model.commands import OFFERED, problem
+from cloudmon.model.commands import OFFERED, STANDING, problem
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.guests import Agent
 from cloudmon.model.requests import Request, RequestState, RequestVerb
@@ -216,6 +216,8 @@ def command_arguments(request: Request) -> dict[str, str]:
 
 def _wrong_command(request: Request) -> str:
     verb = asked_for(request)
+    if verb in STANDING:
+        return "accounts are granted to whole sets; `cloudmon accounts grant` does it"
     if verb not in OFFERED:
         return f"{verb!r} is nothing that an agent does; it does {', '.join(OFFERED)}"
     return problem(Verb(verb), command_arguments(request))

@@ -138,7 +138,14 @@ def _unable(remedy: RemedySettings, rule: RuleSettings) -> str:
         return "takes no argument but to, the name of a notifier" if remedy.arguments.keys() - {"to"} else ""
     if remedy.verb == REPLACE or Verb(remedy.verb) not in GUEST_VERBS:
         return "takes no arguments" if remedy.arguments else ""
-    # A rule that stands for each application means that application.
-    own = {"application"} if (rule.each or rule.detector) and remedy.verb.startswith("app_") else set()
-    what = commands.problem(Verb(remedy.verb), {*remedy.arguments, *own})
+    what = commands.problem(Verb(remedy.verb), {*remedy.arguments, *_own(remedy, rule)})
     return f"cannot be done: {what}" if what else ""
+
+
+def _own(remedy: RemedySettings, rule: RuleSettings) -> Collection[str]:
+    """Arguments that a rule has by itself: one that stands for each application, or for each account, means that."""
+    if not rule.each and not rule.detector:
+        return ()
+    if remedy.verb == Verb.ACCOUNT_REVOKE:
+        return ("user",)
+    return ("application",) if remedy.verb.startswith("app_") else ()

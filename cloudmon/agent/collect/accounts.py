@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from .. import rooted
 from ..rooted import Root
@@ -92,8 +92,10 @@ def fingerprints(raw: bytes) -> list[str]:
 class Accounts:
     """The appliance's accounts."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, made: Callable[[], dict[str, int]]) -> None:
+        """``made``: the accounts that the agent made, with their numbers."""
         self._root = root
+        self._made = made
 
     def names(self) -> dict[int, str]:
         """Accounts by their number; empty when they cannot be read."""
@@ -106,7 +108,7 @@ class Accounts:
         """OSError when there is no ``/etc/passwd`` to read."""
         found = passwd(self._root.read("/etc/passwd"))[:MOST_ITEMS]
         group_names, members = self._groups()
-        without_password = self._locked()
+        without_password, made = self._locked(), self._made()
         told: dict[str, Any] = {}
         for account in found:
             own = group_names.get(account.gid)
@@ -122,11 +124,14 @@ class Accounts:
                 item["keys"] = keys
             if account.name in without_password:
                 item["locked"] = without_password[account.name]
+            if made.get(account.name) == account.uid:
+                item["managed"] = True
             told.setdefault(account.name, item)
         return told
 
     def signature(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(self._root.signature(path) for path in WATCHED)
+        keys = [f"/home/{name}/.ssh/authorized_keys" for name in sorted(self._made())]
+        return tuple(self._root.signature(path) for path in (*WATCHED, *keys))
 
     def _groups(self) -> tuple[dict[int, str], dict[str, set[str]]]:
         try:

@@ -98,7 +98,7 @@ def test_files_are_told_by_hash_and_read_again_only_when_they_changed(tmp_path: 
 def test_accounts_are_those_of_the_root(appliance: Appliance) -> None:
     appliance.write("etc/shadow", "root:$6$abc:1::::::\nweb:!:1::::::\n")
     appliance.write("root/.ssh/authorized_keys", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA a@b\n")
-    found = Accounts(Root(str(appliance.root))).section()
+    found = Accounts(Root(str(appliance.root)), dict).section()
     assert found.keys() == {"root", "web"}
     assert found["web"] == {
         "uid": 33, "gid": 33, "home": "/srv", "shell": "/usr/sbin/nologin", "groups": ["adm"], "keys": [],

@@ -102,6 +102,7 @@ CASES = [
     ("file-changed", "/etc/shop.conf", file({"size": 3}), UNKNOWN),
     ("stray-account", "eve", subject({"accounts": {"eve": {"uid": 1000, "shell": "/bin/sh"}}}), FIRES),
     ("stray-account", None, subject(), QUIET),
+    ("stray-account", None, subject({"accounts": {"ada": {"shell": "/bin/sh", "managed": True}}}), QUIET),
     ("stray-account", "", subject({"accounts": None}), UNKNOWN),
     ("stray-account", "", subject(template=with_template(accounts=None)), UNKNOWN),
     ("stray-process", "miner", subject({"processes": {"9": {"name": "miner", "command": "./miner"}}}), FIRES),

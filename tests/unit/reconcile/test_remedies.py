@@ -206,3 +206,9 @@ def test_stopping_by_rule_is_kept() -> None:
 def test_nothing_is_due_without_symptoms() -> None:
     """And nothing is waited for."""
     assert treated() is None
+
+
+def test_a_rule_that_stands_for_each_account_means_that_account() -> None:
+    found = treated(symptom(Remedy("account_revoke"), item="eve"))
+    assert isinstance(found, Step)
+    assert (found.intent.verb, found.intent.arguments) == (Verb.ACCOUNT_REVOKE, {"user": "eve"})

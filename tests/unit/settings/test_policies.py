@@ -167,6 +167,14 @@ FAULTS = [
         'rules.r.then = "app_restrt" is no action that a rule can take; did you mean "app_restart"?',
         id="no verb",
     ),
+    pytest.param(
+        rule('when = "true"\nthen = ["account_revoke"]'), "cannot be done: account_revoke needs user=…", id="no account"
+    ),
+    pytest.param(
+        rule('when = "true"\nthen = [{ verb = "account_grant", user = "ada" }]'),
+        "is no action that a rule can take",
+        id="what is granted to sets",
+    ),
     pytest.param(rule('when = "true"\nthen = ["launch"]'), "is no action that a rule can take", id="not a rule's verb"),
     pytest.param(
         rule('when = "true"\nthen = ["app_restart"]'),
