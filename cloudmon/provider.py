@@ -16,7 +16,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from cloudmon.model.nodes import Listing, Node, NodeEvent, NodeRequest
+from cloudmon.model.nodes import CommandResult, Listing, Node, NodeEvent, NodeRequest
 from cloudmon.model.offers import Offer
 
 
@@ -87,6 +87,23 @@ class Tagging(Protocol):
 
 
 @runtime_checkable
+class RunCommand(Protocol):
+    """Programs can be run in nodes, without an agent of ours. Begun and asked for apart, so that no call waits for a
+    program to end."""
+
+    def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:
+        """Begin these programs, one after another whatever each came to; the cloud's id of the whole.
+
+        Each is a program and its arguments, word by word: no shell reads anything into them. What still runs after
+        ``timeout_s`` seconds is ended. ``NotFound`` and ``Refused`` where there is no such node, or none that runs and
+        listens; after those nothing was begun, after ``Unreachable`` it may have been. A second call begins them anew.
+        """
+
+    def command_result(self, node_id: str, command_id: str) -> CommandResult | None:
+        """What it came to; None while it runs, and where nothing is known of it (yet). As often as one likes."""
+
+
+@runtime_checkable
 class Events(Protocol):
     """The cloud tells of its own accord that nodes changed. An event may come twice, late, in any order, or not at
     all: it says that a look at its node is worth while, and what that look shows is what counts."""
@@ -111,6 +128,7 @@ ABILITIES: Mapping[str, tuple[type, tuple[str, ...]]] = {
     "power": (PowerControl, ("start_node", "stop_node", "reboot_node")),
     "suspend": (Suspend, ("suspend_node", "resume_node")),
     "tagging": (Tagging, ("tag_node",)),
+    "commands": (RunCommand, ("start_command", "command_result")),
     "events": (Events, ("wait_events", "take_events")),
 }
 """Ability by name: its protocol and its verbs."""

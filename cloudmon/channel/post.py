@@ -160,7 +160,9 @@ class Post:
         return found
 
     def _fetch(self, appliance: ApplianceId) -> list[Intent]:
-        return self._store.intents.commands(EVERYONE, appliance)
+        # What was handed to the cloud, since no agent spoke, is no agent's any more.
+        found = self._store.intents.commands(EVERYONE, appliance)
+        return [one for one in found if one.result.get("by") != "cloud"]
 
     def _is_due(self, intent: Intent, have: frozenset[str] | None, fresh: Sequence[Intent]) -> bool:
         if intent.id in (have or ()):

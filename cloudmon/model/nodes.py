@@ -84,6 +84,18 @@ class NodeEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What a command that a cloud ran in a node came to."""
+
+    exit: int | None
+    """Exit code of the last program; None where none ended."""
+    output: str = ""
+    """Its last lines."""
+    error: str = ""
+    """One sentence where it did not come to an end by itself; empty otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeRequest:
     """Everything that a create call is made of; a pure function of the incarnation, so the same token always comes
     with the same request."""

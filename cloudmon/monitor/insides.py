@@ -29,7 +29,7 @@ from cloudmon.model.tenants import EVERYONE
 from cloudmon.model.updates import Upkeep
 from cloudmon.monitor.line import Line, Silent
 from cloudmon.monitor.outside import Outside, Unasked
-from cloudmon.reconcile import calling
+from cloudmon.reconcile import calling, remote
 from cloudmon.reconcile.picture import CloudView, Estate, Inside
 from cloudmon.store import Ownership, Store
 
@@ -205,7 +205,9 @@ class Insides:
         if kept:
             known = {name: one for name, one in {**known, **kept}.items() if one is not None}
         heard = _Heard(agents, estate, now)
-        inside = Inside(self._symptoms_now(looked, remembered), heard, heard.abilities, known)
+        symptoms = self._symptoms_now(looked, remembered)
+        by_cloud = remote.takes(estate, views, symptoms.keys()) if symptoms else {}
+        inside = Inside(symptoms, heard, heard.abilities, known, by_cloud)
         calls, inside = calling.called(inside, estate.members, views, now)
         return Found((*changes, *calls), inside, self._next(looked), looked, kept)
 
@@ -397,14 +399,19 @@ class _Heard:
         if agent is None or agent.revoked_at is not None or agent.received_at is None:
             return False
         aset = self.estate.sets.get(agent.appliance.set_uid)
-        interval_s = aset.spec.template.report_interval_s if aset is not None else 0
-        silent_at = agent.received_at + dt.timedelta(seconds=SILENT_INTERVALS * interval_s + SILENT_S)
-        return bool(self.now <= silent_at)
+        return is_heard(agent, aset.spec.template.report_interval_s if aset is not None else 0, self.now)
 
     def abilities(self, appliance: ApplianceId) -> Container[str] | None:
         """What the agent of an appliance performs; None: everything."""
         agent = self.agents.get(appliance)
         return None if agent is None else agent.abilities
+
+
+def is_heard(agent: Agent, interval_s: float, now: dt.datetime) -> bool:
+    """Whether an agent is believed and has not fallen silent, of an appliance that reports so often."""
+    if agent.revoked_at is not None or agent.received_at is None:
+        return False
+    return now <= agent.received_at + dt.timedelta(seconds=SILENT_INTERVALS * interval_s + SILENT_S)
 
 
 def _print(member: Member) -> Print:

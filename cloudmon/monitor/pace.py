@@ -16,7 +16,7 @@ from typing import TypeVar
 from cloudmon import errors, provider
 from cloudmon.clock import Clock
 from cloudmon.model.health import CloudHealth
-from cloudmon.model.nodes import Listing, Node, NodeEvent, NodeRequest
+from cloudmon.model.nodes import CommandResult, Listing, Node, NodeEvent, NodeRequest
 from cloudmon.model.offers import Offer
 
 T = TypeVar("T")
@@ -227,6 +227,19 @@ class Paced:
 
     def tag_node(self, node_id: str, tags: Mapping[str, str]) -> None:
         self._ability("tag_node", node_id, tags)
+
+    def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:
+        inner = self._commands()
+        return self._pace.call("start_command", lambda: inner.start_command(node_id, argvs, timeout_s))
+
+    def command_result(self, node_id: str, command_id: str) -> CommandResult | None:
+        inner = self._commands()
+        return self._pace.call("command_result", lambda: inner.command_result(node_id, command_id))
+
+    def _commands(self) -> provider.RunCommand:
+        if isinstance(self._inner, provider.RunCommand) and not self.lacks("start_command"):
+            return self._inner
+        raise errors.Unsupported("This provider runs no commands.", cloud=self.cloud)
 
     def wait_events(self, wait_s: float) -> Sequence[NodeEvent]:
         return self._events().wait_events(wait_s)

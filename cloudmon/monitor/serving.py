@@ -16,6 +16,7 @@ from cloudmon.model.guests import Report
 from cloudmon.model.health import CloudHealth, HealthView, StoreHealth
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.monitor.courier import Courier
 from cloudmon.monitor.hints import Hints
 from cloudmon.monitor.listening import Listeners
 from cloudmon.monitor.probing import Prober
@@ -26,6 +27,9 @@ _log = structlog.get_logger(__name__)
 
 REQUESTS_S = 1.0
 """Seconds between two looks for new requests: what a person waits for is begun within this."""
+
+COMMANDS_S = 2.0
+"""Seconds between two looks at commands that clouds perform."""
 
 EVENTS_S = 5.0
 """Seconds between two looks at what clouds told of; what they tell is looked at as it comes."""
@@ -73,6 +77,7 @@ class Serving:
         """Whether the settings file had changed at the last look."""
         self._prober: Prober | None = None
         self._hints: Hints | None = None
+        self._courier: Courier | None = None
         self._listeners = Listeners(service.make_provider, self._hinted, service.clock)
         self._started_at = service.clock.now()
 
@@ -93,8 +98,10 @@ class Serving:
         self._engine.every("attend", ATTEND_S, self._attend, late_after_s=late_s)
         self._engine.every("notify", NOTIFY_S, self._tell, late_after_s=late_s)
         self._engine.every("events", EVENTS_S, self._look_at_hints, late_after_s=late_s)
+        self._engine.every("commands", COMMANDS_S, self._carry, late_after_s=late_s)
         self._engine.every("watch", WATCH_S, self._watch, late_after_s=60.0)
         self._probe()
+        self._courier = Courier(service.monitor)
         self._hints = Hints(service.monitor, lambda: self._engine.nudge("tick"))
         # What waits for its turn must not hold up the end: it is given back as soon as the end is asked for.
         threading.Thread(target=self._let_go, name="let go", daemon=True).start()
@@ -220,6 +227,16 @@ class Serving:
             return  # the tick says so, and sees what this look did not
         if begun:
             _log.info("attended to events", begun=begun)
+
+    def _carry(self) -> None:
+        """Commands that clouds perform go there, and their results come back."""
+        try:
+            if self._courier is not None:
+                self._courier.round()
+        except Fenced as error:
+            self._end(error)
+        except StoreUnavailable:
+            return  # the tick says so; the next round does the same again
 
     def _note_away(self, away: str) -> None:
         if away and not self._away:

@@ -176,11 +176,6 @@ class Monitor:
                 self._written += 1
             return begun
 
-    @property
-    def looked(self) -> bool:
-        """Whether the clouds were seen since the start."""
-        return self._looked
-
     def seen(self, cloud: str, nodes: Sequence[Node], appliances: Sequence[ApplianceId], at: dt.datetime) -> int:
         """Nodes of these appliances were read one by one, between two ticks: settle what that changes and do what is
         due, by the same breakers; how many actions were begun. Raises as :meth:`attend`.
@@ -207,6 +202,13 @@ class Monitor:
                 if not plan.changes:
                     break
             return begun
+
+    def note(self, changes: Sequence[Change], now: dt.datetime) -> int:
+        """Write these between two ticks; how many were, and were not overtaken."""
+        with self._turn:
+            written = self._write(changes, now)
+            self._written += bool(written)
+            return written
 
     def _unseated(self, appliance: ApplianceId) -> None:
         """Its agent is not believed any more."""

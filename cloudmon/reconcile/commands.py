@@ -15,6 +15,7 @@ from cloudmon.model.changes import Change, IntentUpdate
 from cloudmon.model.commands import TERMS
 from cloudmon.model.identity import ApplianceId
 from cloudmon.reconcile import case as cases
+from cloudmon.reconcile import remote
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.plan import Step
 
@@ -66,6 +67,8 @@ def _over(intent: Intent, member: Member | None, now: dt.datetime) -> str:
     if intent.state is IntentState.RECORDED and now >= intent.deadline:
         return "no agent fetched it in time"
     if now >= intent.deadline + dt.timedelta(seconds=ANSWER_S):
+        if remote.by_cloud(intent):
+            return "handed to its cloud, and no result came; whether it was performed is not known"
         return "handed to the agent, and no result came; whether it was performed is not known"
     return ""
 

@@ -117,6 +117,8 @@ class Inside:
 
     upkeep: Mapping[ApplianceId, Upkeep] = field(default_factory=dict)
     """What they told last that updates and restarts are decided from, of sets that have either."""
+    remote: Mapping[ApplianceId, Container[str]] = field(default_factory=dict)
+    """Verbs that a cloud performs in appliances of which no agent is heard."""
 
     def kept(self, member: Member) -> Upkeep | None:
         """Of one appliance whose agent is heard, and speaks for its present node; None of any other."""
@@ -126,9 +128,9 @@ class Inside:
         return found
 
     def takes(self, appliance: ApplianceId) -> Container[str]:
-        """Verbs of commands that the appliance's agent takes now; none where it is not heard."""
+        """Verbs of commands that can be performed in the appliance now: by its agent, else by its cloud."""
         if appliance not in self.heard:
-            return ()
+            return self.remote.get(appliance, ())
         able = self.abilities(appliance)
         return GUEST_VERBS if able is None else able
 

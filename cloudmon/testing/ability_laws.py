@@ -7,19 +7,20 @@ from collections.abc import Callable
 import pytest
 
 from cloudmon.errors import CloudError, NotFound, Refused, Unsupported
-from cloudmon.model.nodes import NodeEvent, NodeState
+from cloudmon.model.nodes import CommandResult, NodeEvent, NodeState
 from cloudmon.provider import ABILITIES, abilities
 from cloudmon.testing.law_words import ODD_IDS, LawWords
 
 VERBS = tuple(verb for _, verbs in ABILITIES.values() for verb in verbs)
 HEARING = ABILITIES["events"][1]
-ON_NODES = tuple(verb for verb in VERBS if verb not in HEARING)
+ASKED = "command_result"
+ON_NODES = tuple(verb for verb in VERBS if verb not in (*HEARING, ASKED))
 """Verbs that are about one node."""
 ORDERS = tuple(verb for verb in ON_NODES if verb != "tag_node")
 
 
 class AbilityLaws(LawWords):
-    """Promises of :class:`~cloudmon.provider.PowerControl`, ``Suspend``, ``Tagging`` and ``Events``."""
+    """Promises of :class:`~cloudmon.provider.PowerControl`, ``Suspend``, ``Tagging``, ``RunCommand``, ``Events``."""
 
     def order(self, verb: str, node_id: str) -> None:
         """Give one order; skips the law where the verb is not declared."""
@@ -35,6 +36,10 @@ class AbilityLaws(LawWords):
         method: Callable[..., None] = getattr(self._provider, verb)
         if verb == "tag_node":
             method(node_id, {"conformance": "yes"})
+        elif verb == "start_command":
+            method(node_id, [["true"]], 30.0)
+        elif verb == ASKED:
+            method(node_id, "conformance-0000-0000-0000-000000000000")
         elif verb in HEARING:
             method(0.0 if verb == "wait_events" else [])
         else:
@@ -144,6 +149,33 @@ class AbilityLaws(LawWords):
             self._provider.take_events([event.receipt for event in told])  # type: ignore[attr-defined]
         assert list(self._provider.wait_events(0.0)) == []  # type: ignore[attr-defined]
         self._provider.take_events(["conformance"])  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("verb", [ASKED])
+    def test_nothing_is_known_of_a_command_that_was_never_begun_by(self, verb: str) -> None:
+        self._needs(verb)
+        node = self.running()
+        assert self._provider.command_result(node.id, "conformance-0000-0000-0000-000000000000") is None  # type: ignore[attr-defined]
+
+    def test_a_command_that_is_begun_comes_to_a_result(self) -> None:
+        self._needs("start_command", ASKED)
+        node = self.running()
+        command = self._provider.start_command(node.id, [["echo", "a b; c"], ["true"]], 30.0)  # type: ignore[attr-defined]
+        assert command
+
+        def result() -> CommandResult | None:
+            return self._provider.command_result(node.id, command)  # type: ignore[attr-defined,no-any-return]
+
+        self.until(lambda: result() is not None, "the command ends")
+        found = result()
+        assert found is not None
+        assert (found.exit, found.error) == (0, "")
+
+    def test_a_command_is_not_begun_in_what_is_stopped(self) -> None:
+        self._needs("stop_node", "start_command")
+        node = self.running()
+        self.order("stop_node", node.id)
+        self.comes_to(node.id, NodeState.STOPPED)
+        self.refusal(lambda: self._call("start_command", node.id), NotFound, Refused)
 
     def test_an_event_comes_until_it_is_taken_and_names_its_node(self) -> None:
         self._needs("stop_node", *HEARING)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cloudmon import errors
 from cloudmon.model.identity import TAG_ESTATE, TAG_TOKEN
-from cloudmon.model.nodes import ENDED, Listing, Node, NodeEvent, NodeRequest, NodeState
+from cloudmon.model.nodes import ENDED, CommandResult, Listing, Node, NodeEvent, NodeRequest, NodeState
 from cloudmon.model.offers import Offer
 
 
@@ -49,6 +49,8 @@ class ScriptedProvider:
         self.offers = tuple(offers)
         self.calls: list[Played] = []
         """Every call, in order."""
+        self.results: dict[str, CommandResult] = {}
+        """What commands came to, by id; one that was begun is well at once."""
         self.events: list[NodeEvent] = []
         """What it has to tell and was not taken yet."""
         self._now = now
@@ -105,6 +107,16 @@ class ScriptedProvider:
     def tag_node(self, node_id: str, tags: Mapping[str, str]) -> None:
         self._answer("tag_node", self._tag, node_id, tags)
 
+    def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:
+        begun: str = self._answer("start_command", self._begin, node_id, argvs, timeout_s)
+        return begun
+
+    def command_result(self, node_id: str, command_id: str) -> CommandResult | None:
+        found: CommandResult | None = self._answer(
+            "command_result", lambda _, known: self.results.get(known), node_id, command_id
+        )
+        return found
+
     def wait_events(self, wait_s: float) -> Sequence[NodeEvent]:
         told: Sequence[NodeEvent] = self._answer("wait_events", lambda _: tuple(self.events[:10]), wait_s)
         return told
@@ -160,6 +172,12 @@ class ScriptedProvider:
 
     def _turn(self, node_id: str, state: NodeState) -> None:
         self.nodes[node_id] = self._known(node_id)._replace(state=state, word=state.value)
+
+    def _begin(self, node_id: str, _argvs: object, _timeout_s: float) -> str:
+        self._known(node_id)
+        command_id = f"command-{len(self.results) + 1}"
+        self.results[command_id] = CommandResult(0)
+        return command_id
 
     def _take(self, receipts: Sequence[str]) -> None:
         self.events = [event for event in self.events if event.receipt not in receipts]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ from on_moto import EventBus
 from shop import REASON, Shop
 
 from cloudmon.model.identity import TAG_ESTATE, TAG_SET, TAG_TENANT, TAG_TOKEN, Token
+from cloudmon.model.requests import Request, RequestVerb
+from cloudmon.monitor.courier import Courier
 from cloudmon.monitor.hints import Hints
 from cloudmon.monitor.listening import Listener
 from cloudmon.monitor.service import open_service
 from cloudmon.testing.clock import FakeClock
 
 IMAGE = "ami-12c6146b"
+TIDY = {"verb": "job_run", "job": "tidy"}
 ALIVE = frozenset({"pending", "running", "stopping", "stopped"})
 
 
@@ -367,3 +371,28 @@ def test_a_queue_that_is_away_leaves_the_poll_as_it_was(two: Shop, console: Cons
         service.tick()
     two("apply", "--yes")
     assert console.states()[node] == "running"
+
+
+# --- inside instances without an agent -----------------------------------------------------------------------------
+
+
+def test_a_job_is_run_by_systems_manager_where_no_agent_is(two: Shop, console: Console) -> None:
+    """moto's Systems Manager is well at once and says nothing."""
+    two.edit("pricing = false", "pricing = false\nrun_command = true")
+    two.edit("[sets.web]", '[templates.web.jobs.tidy]\nargv = ["tidy", "a b; c"]\n[sets.web]')
+    with open_service(two.path, two.clock) as service:
+        service.begin()
+        service.tick()
+        asked = Request("r1", RequestVerb.COMMAND, "default", "web/1", TIDY, "cli:ann", "so", two.clock.now())
+        service.store.requests.add(asked)
+        service.tick()
+        courier = Courier(service.monitor)
+        for _ in range(200):
+            if courier.round():
+                break
+            threading.Event().wait(0.05)  # the call is on another thread
+        service.tick()
+    (row,) = [row for row in two.json("actions") if row["verb"] == "job_run"]
+    assert (row["state"], row["error"]) == ("done", "")
+    told = two("why", "web/1").stdout
+    assert "job_run" in told

@@ -1,4 +1,5 @@
-"""A service whose cloud tells of changes: what stops runs again within seconds, however long the poll interval."""
+"""A service whose cloud tells of changes and runs commands: what stops runs again within seconds, however long the poll
+interval, and a job is run where no agent is."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from cloudmon.clock import SystemClock
 from cloudmon.model.appliances import ApplianceState
+from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.service import Service, open_service
 from cloudmon.monitor.serving import Serving
@@ -22,9 +24,10 @@ health_port = 0
 [clouds.east]
 provider = "dummy"
 listing_lag_s = 0
-options = { world = "memory:told-of", events = true }
+options = { world = "memory:told-of", events = true, commands = true }
 [templates.web]
 images = { "*" = "web-1" }
+jobs = { tidy = { argv = ["tidy", "--all"] } }
 [sets.shop]
 template = "web"
 count = 2
@@ -43,11 +46,11 @@ def until(service: Service, condition: object) -> None:
     raise AssertionError(f"not within {SOON_S:g} s: {service.store.members.all(EVERYONE)}")
 
 
-def test_a_machine_that_is_stopped_by_hand_runs_again_within_seconds(tmp_path: Path) -> None:
+def test_a_machine_stopped_by_hand_runs_again_within_seconds_and_a_job_is_run_without_an_agent(tmp_path: Path) -> None:
     path = tmp_path / "cloudmon.toml"
     path.write_text(TEXT, encoding="utf-8")
     clock, stop = SystemClock(), threading.Event()
-    world = open_world(DummySettings(world="memory:told-of", events=True), cloud="east", now=clock.now)
+    world = open_world(DummySettings(world="memory:told-of", events=True, commands=True), cloud="east", now=clock.now)
 
     def running() -> bool:
         members = service.store.members.all(EVERYONE)
@@ -64,11 +67,20 @@ def test_a_machine_that_is_stopped_by_hand_runs_again_within_seconds(tmp_path: P
             world.stop_by_hand(machine)
             until(service, lambda: world.calls.get("start_node") == 1)
             until(service, running)
+            now = clock.now()
+            told = {"verb": "job_run", "job": "tidy"}
+            service.store.requests.add(
+                Request("r1", RequestVerb.COMMAND, "default", "shop/2", told, "cli:ann", "so", now)
+            )
+            until(service, lambda: world.commands)
             listings = world.calls["list_nodes"] - before["list_nodes"]
         finally:
             stop.set()
             served.join(SOON_S)
     assert not served.is_alive()
-    assert (world.calls["start_node"], listings) == (1, 0)
+    assert [argvs for _, argvs in world.commands] == [[["tidy", "--all"]]]
+    assert world.calls["start_node"] == 1
+    # One tick for the request, and perhaps one for what it changed; none for the machine.
+    assert listings <= 2
     assert {node.word for node in world.nodes_true()} == {"running"}
     assert {node.id for node in world.nodes_true()} == {machine, other}

@@ -30,6 +30,7 @@ def _provider(url: str, *, honours_tokens: bool, events_queue: str = "") -> AwsP
             "instance_types": ["t3.micro", "m5.large"],
             "pricing": False,
             "events_queue": events_queue,
+            "run_command": bool(events_queue),
         }
     )
     return AwsProvider("aws", options, now=lambda: dt.datetime.now(dt.UTC), timeout_s=30)

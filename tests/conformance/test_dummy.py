@@ -42,7 +42,13 @@ class _OnDummy(ProviderConformance):
 
 class TestDummy(_OnDummy):
     column = "dummy"
-    settings: ClassVar[dict[str, Any]] = {"boot_s": 20, "stop_s": 10, "terminate_s": 10, "events": True}
+    settings: ClassVar[dict[str, Any]] = {
+        "boot_s": 20,
+        "stop_s": 10,
+        "terminate_s": 10,
+        "events": True,
+        "commands": True,
+    }
 
 
 class TestDummyAtOnce(_OnDummy):

@@ -34,8 +34,16 @@ def moto_server() -> Iterator[str]:
 def moto_ec2(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """URL of an EC2 endpoint without instances, as strict as EC2."""
     from moto import settings  # noqa: PLC0415
+    from moto.core.exceptions import JsonRESTError  # noqa: PLC0415
     from moto.ec2.exceptions import EC2ClientError  # noqa: PLC0415
     from moto.ec2.models import EC2Backend, ec2_backends  # noqa: PLC0415
+    from moto.ssm.models import SimpleSystemManagerBackend  # noqa: PLC0415
+
+    class InvalidInstance(JsonRESTError):
+        code = 400
+
+        def __init__(self) -> None:
+            super().__init__("InvalidInstanceId", "Instances not in a valid state for account")
 
     def only_in(verb: str, *states: str) -> None:
         loose = getattr(EC2Backend, verb)
@@ -53,6 +61,16 @@ def moto_ec2(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     only_in("start_instances", "stopped", "pending", "running")
     only_in("stop_instances", "pending", "running", "stopping", "stopped")
     only_in("reboot_instances", "pending", "running")
+    run = SimpleSystemManagerBackend.send_command
+
+    def heard_only(backend: Any, **asked: Any) -> Any:
+        """Systems Manager knows instances that run, and no others."""
+        known = {one.id: one.state for one in ec2_backends[backend.account_id][backend.region_name].all_instances()}
+        if any(known.get(one) != "running" for one in asked["instance_ids"]):
+            raise InvalidInstance
+        return run(backend, **asked)
+
+    monkeypatch.setattr(SimpleSystemManagerBackend, "send_command", heard_only)
     monkeypatch.setattr(EC2Backend, "do_resources_exist", EC2Backend.get_multi_instances_by_id)
     monkeypatch.setattr(settings, "EC2_ENABLE_INSTANCE_TYPE_VALIDATION", True)
     monkeypatch.setattr(settings, "ENABLE_AMI_VALIDATION", True)

@@ -20,8 +20,10 @@ def chain(profile: str) -> Any:
     return boto3.session.Session(profile_name=profile or None).get_credentials()
 
 
-def client(service: str, region: str, credentials: Credentials, *, endpoint: str, timeout_s: float) -> Any:
-    """A client of one service. Two attempts a call: what comes from here is read only."""
+def client(
+    service: str, region: str, credentials: Credentials, *, endpoint: str, timeout_s: float, attempts: int = 2
+) -> Any:
+    """A client of one service. Two attempts a call for what only reads; one for what must not be done twice."""
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415
 
@@ -32,7 +34,7 @@ def client(service: str, region: str, credentials: Credentials, *, endpoint: str
         region_name=region,
     )
     config = Config(
-        connect_timeout=timeout_s, read_timeout=timeout_s, retries={"mode": "standard", "total_max_attempts": 2}
+        connect_timeout=timeout_s, read_timeout=timeout_s, retries={"mode": "standard", "total_max_attempts": attempts}
     )
     return session.client(service, endpoint_url=endpoint or None, config=config)
 

@@ -37,7 +37,8 @@ _CODES: Final[Mapping[str, type[errors.CloudError]]] = {
     ),
     # An id that EC2 cannot have given, or an image that was taken away, is not there.
     **dict.fromkeys(
-        ("InvalidInstanceID.Malformed", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable", "InvalidInstanceType"),
+        ("InvalidInstanceID.Malformed", "InvalidInstanceId", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable",
+         "InvalidInstanceType"),
         errors.NotFound,
     ),
     **dict.fromkeys(

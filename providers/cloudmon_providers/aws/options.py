@@ -66,8 +66,12 @@ class AwsOptions(Group):
     profile: str = ""
     """Profile for boto3's chain. Empty: its default."""
     endpoint: str = ""
-    """URL that answers in place of EC2, and of SQS where ``events_queue`` is given, such as
-    ``http://127.0.0.1:5000``. Empty: the region's own."""
+    """URL that answers in place of EC2, of SQS and of Systems Manager, such as ``http://127.0.0.1:5000``. Empty: the
+    region's own."""
+    run_command: bool = False
+    """Whether commands inside appliances whose agent does not speak go by Systems Manager. It needs its agent in the
+    image, an instance profile that lets it in, and the permissions ``ssm:SendCommand`` and
+    ``ssm:GetCommandInvocation``."""
     events_queue: str = ""
     """URL of an SQS queue of this region to which an EventBridge rule sends "EC2 Instance State-change Notification":
     a node that changes is then looked at within seconds, and not at the next poll. It needs the permissions

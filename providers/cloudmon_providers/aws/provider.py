@@ -10,11 +10,11 @@ from libcloud.compute.base import NodeDriver
 
 from cloudmon import errors
 from cloudmon.model.identity import TAG_TOKEN
-from cloudmon.model.nodes import ENDING, Node, NodeEvent, NodeRequest
+from cloudmon.model.nodes import ENDING, CommandResult, Node, NodeEvent, NodeRequest
 from cloudmon.model.offers import Offer
 from cloudmon.provider import ABILITIES
 from cloudmon_providers._libcloud import Dialect, LibcloudProvider
-from cloudmon_providers.aws import creation, listing, offers
+from cloudmon_providers.aws import commands, creation, listing, offers
 from cloudmon_providers.aws import events as told
 from cloudmon_providers.aws.chain import Source
 from cloudmon_providers.aws.connection import Ec2
@@ -49,6 +49,7 @@ class AwsProvider(LibcloudProvider):
         self._source = Source(cloud, self._options)
         self._credentials: Credentials | None = None
         self._images: dict[str, creation.Image] = {}
+        self._commands = commands.Commands(cloud, self._options, self._source, timeout_s=timeout_s)
         self._queue = told.Queue(cloud, self._options, self._source, timeout_s=timeout_s)
 
     def connect(self) -> NodeDriver:
@@ -67,11 +68,14 @@ class AwsProvider(LibcloudProvider):
         super().reset()
         self._source.reset()
         self._queue.reset()
+        self._commands.reset()
         self._credentials = None
 
     def lacks(self, verb: str) -> bool:
         if verb in ABILITIES["events"][1]:
             return not self._options.events_queue
+        if verb in ABILITIES["commands"][1]:
+            return not self._options.run_command
         return verb != "tag_node" and verb not in _ACTIONS
 
     def pages(self) -> Iterator[Sequence[Node]]:
@@ -117,6 +121,12 @@ class AwsProvider(LibcloudProvider):
             self._ask(_ACTIONS[verb], {"InstanceId.1": node_id})
         else:
             raise errors.Unsupported(f"{self.cloud}: EC2 cannot {verb}", cloud=self.cloud)
+
+    def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:
+        return self._commands.start(node_id, argvs, timeout_s)
+
+    def command_result(self, node_id: str, command_id: str) -> CommandResult | None:
+        return self._commands.result(node_id, command_id)
 
     def wait_events(self, wait_s: float) -> Sequence[NodeEvent]:
         return self._queue.wait(wait_s)

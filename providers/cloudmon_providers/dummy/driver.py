@@ -15,7 +15,7 @@ from libcloud.common.types import InvalidCredsError, MalformedResponseError
 from libcloud.compute.base import Node, NodeDriver, NodeImage, NodeLocation, NodeSize
 from libcloud.compute.types import NodeState
 
-from cloudmon.model.nodes import NodeEvent
+from cloudmon.model.nodes import CommandResult, NodeEvent
 from cloudmon.model.offers import Offer
 from cloudmon_providers.dummy import words
 from cloudmon_providers.dummy.catalogue import Shelf
@@ -119,6 +119,16 @@ class DummyCloudDriver(NodeDriver):
         with _raising():
             self.world.tag(_id(node), tags)
             return True
+
+    def ex_start_command(self, node_id: str, argvs: Sequence[Sequence[str]]) -> str:
+        """Run programs in a node, as far as one can see; the id of the whole."""
+        with _raising():
+            return self.world.start_command(node_id, argvs)
+
+    def ex_command_result(self, command_id: str) -> CommandResult | None:
+        """What they came to."""
+        with _raising():
+            return self.world.command_result(command_id)
 
     def ex_events(self) -> Sequence[NodeEvent]:
         """What the cloud tells and was not taken yet."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cloudmon.model.nodes import NodeEvent
+from cloudmon.model.nodes import CommandResult, NodeEvent
 from cloudmon_providers.dummy import life
 from cloudmon_providers.dummy.catalogue import Shelf
 from cloudmon_providers.dummy.machine import Machine
@@ -33,6 +33,10 @@ class Ground:
         self._storage = storage
         self._lock = threading.RLock()
         self._deep = False
+        self.commands: list[tuple[str, list[list[str]]]] = []
+        """What was run, and in which machine: in this process alone, for tests."""
+        self.comes_to: dict[str, CommandResult] = {}
+        """What programs come to, by their name: for tests to say."""
         self._fresh()
 
     def _fresh(self) -> None:
@@ -51,6 +55,7 @@ class Ground:
         self._changed: dict[str, Machine] = {}
         self._told: dict[str, NodeEvent] = {}
         self._told_ever = 0
+        self._results: dict[str, CommandResult] = {}
         self._list_serials: list[int] | None = None
         self._list_nodes: list[Any] = []
 

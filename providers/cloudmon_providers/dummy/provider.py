@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cloudmon import errors
-from cloudmon.model.nodes import Node, NodeEvent, NodeRequest
+from cloudmon.model.nodes import CommandResult, Node, NodeEvent, NodeRequest
 from cloudmon.model.offers import Offer
 from cloudmon.provider import ABILITIES
 from cloudmon_providers._libcloud import Dialect, LibcloudProvider
@@ -18,7 +18,7 @@ from cloudmon_providers.dummy.settings import DummySettings
 from cloudmon_providers.dummy.world import World
 from cloudmon_providers.dummy.worlds import open_world
 
-EVENT_VERBS = ABILITIES["events"][1]
+EVENT_VERBS, COMMAND_VERBS = ABILITIES["events"][1], ABILITIES["commands"][1]
 
 
 class DummyProvider(LibcloudProvider):
@@ -83,8 +83,24 @@ class DummyProvider(LibcloudProvider):
             self._tells()
             self.world.take_events(receipts)
 
+    def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:  # noqa: ARG002
+        with self._translating("start_command"):
+            self._runs()
+            return self._cloud.ex_start_command(node_id, argvs)
+
+    def command_result(self, node_id: str, command_id: str) -> CommandResult | None:  # noqa: ARG002
+        with self._translating("command_result"):
+            self._runs()
+            return self._cloud.ex_command_result(command_id)
+
     def lacks(self, verb: str) -> bool:
+        if verb in COMMAND_VERBS:
+            return not self.world.settings.commands
         return not self.world.settings.events if verb in EVENT_VERBS else super().lacks(verb)
+
+    def _runs(self) -> None:
+        if not self.world.settings.commands:
+            raise errors.Unsupported(f"{self.cloud}: this cloud runs no commands", cloud=self.cloud)
 
     def _tells(self) -> None:
         if not self.world.settings.events:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from cloudmon.model.nodes import NodeEvent
+from cloudmon.model.nodes import CommandResult, NodeEvent
 from cloudmon.model.offers import Offer
 from cloudmon_providers.dummy import catalogue, chance, faults, life
 from cloudmon_providers.dummy.catalogue import Shelf
@@ -18,6 +18,7 @@ from cloudmon_providers.dummy.faults import Call, CloudFaultError, CloudRefusalE
 from cloudmon_providers.dummy.ground import Ground
 from cloudmon_providers.dummy.machine import Machine
 from cloudmon_providers.dummy.truth import TrueNode
+from cloudmon_providers.dummy.words import RUNNING
 
 EVENTS_AT_A_TIME = 10
 
@@ -116,6 +117,21 @@ class World(Ground):
         with self._call("list_offers") as (call, _):
             now = dt.datetime.fromtimestamp(call.at, dt.UTC)
             return catalogue.offers(cloud, self.settings, free=self._free, now=now)
+
+    def start_command(self, node_id: str, argvs: Sequence[Sequence[str]]) -> str:
+        """Run programs in a machine that runs: each comes to what :attr:`comes_to` says of its name, or is well."""
+        with self._call("start_command") as (call, _):
+            machine = self._known(node_id, call.at)
+            if machine.word != RUNNING:
+                raise CloudRefusalError(409, "IncorrectState", f"{node_id} is {machine.word} and runs no command")
+            self.commands.append((node_id, [list(argv) for argv in argvs]))
+            self._results[f"command-{len(self.commands)}"] = self.comes_to.get(argvs[-1][0], CommandResult(0))
+            return f"command-{len(self.commands)}"
+
+    def command_result(self, command_id: str) -> CommandResult | None:
+        """What they came to."""
+        with self._call("command_result"):
+            return self._results.get(command_id)
 
     def events(self) -> list[NodeEvent]:
         """The oldest of what was told and not taken."""

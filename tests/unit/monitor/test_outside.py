@@ -15,14 +15,15 @@ from cloudmon.model.identity import ApplianceId
 from cloudmon.model.policies import Policy, Remedy, Rule
 from cloudmon.model.probes import Probe, ProbeResult
 from cloudmon.model.requests import RequestVerb
-from cloudmon.model.sets import Template
+from cloudmon.model.sets import Job, Template
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.monitor.courier import Courier
 from cloudmon.monitor.insides import Insides
 from cloudmon.monitor.outside import Key, Target, address_of
 from cloudmon.settings import policies
 
 TCP = Probe(tcp=443)
-TEMPLATE = Template("web", {"*": "image-1"}, probes={"web": TCP})
+TEMPLATE = Template("web", {"*": "image-1"}, probes={"web": TCP}, jobs={"mend": Job(("mend",))})
 
 
 class Asking:
@@ -45,10 +46,10 @@ class Asking:
 class Probed(Watched):
     """An estate whose appliances have no agent and a probe, ``web``."""
 
-    def __init__(self, folder: Path, *then: str) -> None:
+    def __init__(self, folder: Path, *then: Remedy) -> None:
         super().__init__(folder, specs=[spec(2, template=TEMPLATE)])
         built_in = policies.built_in().policy(policies.BUILT_IN)
-        own = Policy("own", (Rule("unserved", "!probes.web.ok", then=tuple(map(Remedy, then))),), sets=("*",))
+        own = Policy("own", (Rule("unserved", "!probes.web.ok", then=then),), sets=("*",))
         self.insides = Insides(self.memory, (built_in, own) if then else (built_in,))
         self.asking = self.insides.outside = Asking()
         self.monitor.insides = self.insides
@@ -118,13 +119,27 @@ def test_who_is_not_asked_any_more_is_not_taken_for_well_nor_for_ill(of: Probed)
 
 
 def test_a_rule_of_ones_own_reboots_what_does_not_answer(tmp_path: Path) -> None:
-    of = Probed(tmp_path, "reboot")
+    of = Probed(tmp_path, Remedy("reboot"))
     of.answer("no answer within 5 s")
     assert of.monitor.attend() == 1
     of.tick(1)
     since = of.clock.now() - dt.timedelta(days=1)
     (intent,) = [one for one in of.memory.intents.recent(EVERYONE, since) if one.verb is Verb.REBOOT]
     assert "unserved" in intent.reason
+
+
+def test_a_rule_has_the_cloud_run_a_job_before_it_reboots(tmp_path: Path) -> None:
+    of = Probed(tmp_path, Remedy("app_restart", {"application": "web"}), Remedy("job_run", {"job": "mend"}))
+    of.answer("no answer within 5 s")
+    assert of.monitor.attend() == 1
+    (command,) = of.memory.intents.commands(EVERYONE, of.members()[0].id)
+    # What neither an agent nor the cloud can do here is no rung.
+    assert (command.verb, command.arguments) == (Verb.JOB_RUN, {"job": "mend"})
+    courier = Courier(of.monitor)
+    for _ in range(3):
+        courier.round()
+    assert of.east.called("start_command") == [(of.members()[0].node_id, (("mend",),), 60.0)]
+    assert of.memory.intents.commands(EVERYONE, of.members()[0].id) == []
 
 
 def test_a_quiet_tick_writes_nothing_about_those_that_are_well(of: Probed) -> None:
