@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Entry] = {
     "act": Entry("act:act", "Start, stop, suspend, resume, reboot or replace appliances."),
     "actions": Entry("actions:actions", "Show control actions: why they were taken and how they ended."),
     "policy": Entry("policy:app", "List the rules of detection, and try them on recorded facts."),
+    "updates": Entry("updates:updates", "Show wanted and installed versions, roll-outs, and restarts that are owed."),
     "incidents": Entry("actions:incidents", "Show what could not be brought to its end."),
     "notifications": Entry("notify:notifications", "Show what was told to whom, and what came of it."),
     "notify": Entry("notify:app", "List who is told of findings, and send them test messages."),

@@ -125,12 +125,13 @@ def phases(rollout: Rollout, sight: Sight) -> dict[int, tuple[Phase, str]]:
         if member.state in _GONE or not (intents or (version is not None and version.target == rollout.target)):
             continue
         held = _held(member, sight, Verb.APP_UPDATE)
-        seen = Seen(member.incarnation, version, intents, _alarm(member, sight.estate.findings), held)
+        seen = Seen(member.incarnation, version, intents, alarm(member, sight.estate.findings), held)
         found[member.ordinal] = (rollouts.phase(seen, rollout.updates, sight.moment.now), held)
     return found
 
 
-def _alarm(member: Member, findings: Sequence[Finding]) -> dt.datetime | None:
+def alarm(member: Member, findings: Sequence[Finding]) -> dt.datetime | None:
+    """When the newest of a member's critical findings opened that are open, other than that a roll-out failed."""
     subject = f"{member.set_uid}/{member.ordinal}"
     return max(
         (
@@ -149,10 +150,9 @@ def _held(member: Member, sight: Sight, verb: Verb) -> str:
     aset, now = sight.estate.sets[member.set_uid], sight.moment.now
     if member.state is not ApplianceState.RUNNING or member.wanted is not Power.RUNNING:
         return f"is {member.state}"
-    for kind in (ControlKind.PAUSE, ControlKind.MAINTENANCE):
-        control = aset.laid(kind, member.ordinal, now)
-        if control is not None:
-            return f"held by {kind} of {control.owner}: {control.reason}"
+    by_hand = laid(aset, member.ordinal, now)
+    if by_hand:
+        return by_hand
     if member.id in sight.taken:
         return "has something else to do"
     if sight.under_way.get(member.id):
@@ -165,6 +165,15 @@ def _held(member: Member, sight: Sight, verb: Verb) -> str:
     nothing = Market(sight.estate.estate, {})
     if decide.decide(case, nothing, None, open_incarnations=member.id in sight.opening) is not None:
         return "its node has something to do"
+    return ""
+
+
+def laid(aset: ApplianceSet, ordinal: int, now: dt.datetime) -> str:
+    """What people have laid on a member that keeps updates from it; empty when nothing."""
+    for kind in (ControlKind.PAUSE, ControlKind.MAINTENANCE):
+        control = aset.laid(kind, ordinal, now)
+        if control is not None:
+            return f"held by {kind} of {control.owner}: {control.reason}"
     return ""
 
 

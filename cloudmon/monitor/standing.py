@@ -1,0 +1,134 @@
+"""How updates stand, for people: what each appliance has and owes, and where the roll-outs of a set are."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cloudmon.detection import upkeep as told
+from cloudmon.detection.facts import Subject
+from cloudmon.model.actions import Intent
+from cloudmon.model.appliances import ApplianceState, Member
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.sets import ApplianceSet
+from cloudmon.model.tenants import Scope
+from cloudmon.model.updates import Updates, Upkeep, Version
+from cloudmon.reconcile import rollouts, upkeep
+from cloudmon.reconcile.rollouts import Phase, Seen
+from cloudmon.store import Store
+
+_GONE = frozenset({ApplianceState.RETIRED, ApplianceState.RETIRING})
+OUTDATED = "outdated"
+"""Of what is behind and not rolled out."""
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """One application of one appliance."""
+
+    member: Member
+    version: Version | None
+    """None when nothing that counts was heard from it."""
+    phase: Phase
+    held: str
+    reboot_due: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One application over a set."""
+
+    aset: ApplianceSet
+    application: str
+    members: tuple[One, ...]
+    state: str
+    why: str
+
+    @property
+    def have(self) -> Mapping[str, int]:
+        """How many have which version; ``?`` stands for those of which nobody knows."""
+        found = Counter(one.version.have or "?" if one.version is not None else "?" for one in self.members)
+        return dict(sorted(found.items()))
+
+    @property
+    def targets(self) -> list[str]:
+        return sorted({one.version.target for one in self.members if one.version is not None and one.version.target})
+
+    def owing(self) -> tuple[int, int]:
+        """How many owe a restart of the application, how many a reboot."""
+        restarts = sum(1 for one in self.members if one.version is not None and one.version.restart_due)
+        return restarts, sum(1 for one in self.members if one.reboot_due)
+
+
+def of_set(store: Store, scope: Scope, aset: ApplianceSet, now: dt.datetime) -> list[Standing]:
+    """How each application of a set stands, in the order of their names."""
+    members = [one for one in store.members.of_set(scope, aset.uid) if one.state not in _GONE]
+    agents = {agent.appliance: agent for agent in store.agents.of_set(scope, aset.uid)}
+    states = store.reports.states(scope, [one.id for one in members if one.id in agents])
+    kept: dict[int, Upkeep | None] = {}
+    for member in members:
+        agent, state = agents.get(member.id), states.get(member.id)
+        kept[member.ordinal] = told.of(Subject(member, aset.name, aset.spec.template, None, agent, state), now)
+    findings = [one for one in store.findings.open(scope) if one.subject.startswith(f"{aset.uid}/")]
+    found = []
+    for name in sorted(aset.spec.template.applications):
+        versions = {n: one.of(name) if one is not None else None for n, one in kept.items()}
+        targets = {one.target for one in versions.values() if one is not None and one.target}
+        intents: list[Intent] = []
+        for target in sorted(targets):
+            intents += store.intents.of_request(scope, rollouts.key(aset.uid, aset.generation, name, target))
+        found.append(_standing(aset, name, members, (kept, versions), (intents, findings), now))
+    return found
+
+
+def _standing(  # one thing each, named by the caller
+    aset: ApplianceSet,
+    name: str,
+    members: Sequence[Member],
+    heard: tuple[Mapping[int, Upkeep | None], Mapping[int, Version | None]],
+    known: tuple[Sequence[Intent], Sequence[Finding]],
+    now: dt.datetime,
+) -> Standing:
+    kept, versions = heard
+    intents, findings = known
+    parts, updates = rollouts.by_ordinal(intents), aset.spec.template.updates
+    ones = []
+    for member in members:
+        n, held, up = member.ordinal, upkeep.laid(aset, member.ordinal, now), kept[member.ordinal]
+        seen = Seen(member.incarnation, versions[n], parts.get(n, ()), upkeep.alarm(member, findings), held)
+        phase = rollouts.phase(seen, updates or Updates(), now)
+        ones.append(One(member, versions[n], phase, held, up.reboot_due if up is not None else None))
+    incident = next((one for one in findings if one.evidence.get("application") == name and _of_rollout(one)), None)
+    state, why = _state(aset, tuple(ones), incident, findings)
+    return Standing(aset, name, tuple(ones), state, why)
+
+
+def _of_rollout(finding: Finding) -> bool:
+    return upkeep.ROLLOUT in finding.evidence
+
+
+def _state(
+    aset: ApplianceSet, ones: Sequence[One], incident: Finding | None, findings: Sequence[Finding]
+) -> tuple[str, str]:
+    updates = aset.spec.template.updates
+    phases = {one.member.ordinal: one.phase for one in ones}
+    behind = [one for one in ones if one.version is not None and one.version.outdated]
+    unknown = sum(1 for one in ones if one.version is None or (one.version.wanted and one.version.outdated is None))
+    if not any(one.version is not None and one.version.wanted for one in ones):
+        return "", ""
+    if incident is not None:
+        return str(rollouts.State.FAILED), incident.message
+    if behind and updates is None:
+        return OUTDATED, "its template has no updates, so nothing is rolled out"
+    if behind and all(one.version is not None and not one.version.target for one in behind):
+        return OUTDATED, "no version is known that would do"
+    if updates is None:
+        return str(rollouts.State.DONE), f"{unknown} not known" if unknown else ""
+    found = rollouts.decide(updates, phases, failed=False)
+    held = [one.message for one in findings if one.kind is FindingKind.HELD and one.message.startswith("app_update")]
+    reasons = [*dict.fromkeys(one.held for one in ones if one.held and one.phase is Phase.HELD), *held[:1]]
+    if unknown:
+        reasons.append(f"{unknown} not known")
+    return str(found.state), "; ".join(reasons)
