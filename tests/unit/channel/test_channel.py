@@ -668,6 +668,20 @@ def test_a_command_that_was_taken_back_is_not_handed_out(estate: Estate) -> None
     asyncio.run(story())
 
 
+def test_what_was_handed_to_the_cloud_is_no_agents_any_more(estate: Estate) -> None:
+    """While no agent spoke its cloud was asked: one that enrols later must not do the same again."""
+
+    async def story() -> None:
+        speaker = await estate.joined()
+        handed = order(estate, state=IntentState.PERFORMED, result={"by": "cloud", "command": "c1"})
+        own = order(estate)
+        told = await estate.told_by(speaker, speaker.say("poll", speaker.poll()))
+        assert [command["id"] for command in told["commands"]] == [own]
+        assert intent(estate, handed).state is IntentState.PERFORMED
+
+    asyncio.run(story())
+
+
 def test_commands_come_oldest_first(estate: Estate) -> None:
     async def story() -> None:
         speaker = await estate.joined()
