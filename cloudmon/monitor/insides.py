@@ -11,12 +11,13 @@ import datetime as dt
 import fnmatch
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from cloudmon.errors import StoreError
 from cloudmon.model import states
 from cloudmon.model.appliances import ApplianceState, Member
 from cloudmon.model.changes import Change
@@ -41,6 +42,9 @@ _log = structlog.get_logger(__name__)
 
 KEPT = 1_000
 """Appliances whose state is kept in memory, those heard last; that of any other is read from the store."""
+
+READ_AT_ONCE = 100
+"""Appliances whose state is read from the store at once, before they are looked at."""
 
 MOST_LOOKS = 2_000
 """Appliances looked at in one turn; the others in the next."""
@@ -183,13 +187,12 @@ class Insides:
             due = [m for m in estate.members if m.id in named and m.set_uid in estate.sets][:MOST_LOOKS]
         else:
             due = self._whom(estate, opened, now, urgent=urgent)
-        self._read_states(member.id for member in due)
         agents = self._known_agents()
         looked: dict[ApplianceId, tuple[Print, Diagnosis]] = {}
         kept: dict[ApplianceId, Upkeep | None] = {}
-        for member in due:
+        for member, told in self._with_states(due):
             aset = estate.sets[member.set_uid]
-            subject = self._subject(member, aset, views.get(member.cloud))
+            subject = self._subject(member, aset, views.get(member.cloud), told)
             diagnosis = self.detector.look(
                 subject,
                 now,
@@ -232,10 +235,10 @@ class Insides:
         """Keep whole what has been told by many differences. One that does not add up is asked for anew."""
         due = [appliance for appliance, count in self._differences.items() if count >= WHOLE_AFTER]
         for appliance in due[:MOST_WHOLE]:
-            state = self._states.get(appliance)
+            state = self._states_of([appliance]).get(appliance)
             self._differences.pop(appliance)
             if state is not None and not self.store.reports.snapshot(owner, state, now):
-                del self._states[appliance]
+                self._states.pop(appliance, None)
                 self.line.want_full([appliance])
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -273,13 +276,13 @@ class Insides:
             for policy in self.policies
         )
 
-    def _subject(self, member: Member, aset: ApplianceSet, view: CloudView | None) -> Subject:
+    def _subject(self, member: Member, aset: ApplianceSet, view: CloudView | None, state: GuestState | None) -> Subject:
         from cloudmon.detection.facts import Subject  # noqa: PLC0415
 
         node = view.nodes.get(member.node_id) if view is not None and view.healthy else None
         appliance = member.id
         agent = self._known_agents().get(appliance)
-        state, answers = self._states.get(appliance), self.outside.answers(appliance)
+        answers = self.outside.answers(appliance)
         return Subject(member, aset.name, aset.spec.template, node, agent, state, answers)
 
     def _upkeep_of(self, subject: Subject, now: dt.datetime) -> Upkeep | None:
@@ -321,27 +324,37 @@ class Insides:
         return self._agents
 
     def _take_in(self) -> None:
+        agents = self._known_agents()
         with self._lock:
             arrived, self._arrived = self._arrived, []
             self._fresh.update(self._answered)
             self._answered.clear()
-        agents = self._known_agents()
-        for report in arrived:
-            self._fresh.add(report.appliance)
-            self._add(report)
-            agent = agents.get(report.appliance)
-            if agent is None or (agent.instance, agent.incarnation) != (report.instance, report.incarnation):
-                agent = self.store.agents.get(EVERYONE, report.appliance)
-            if agent is not None:
-                agents[report.appliance] = replace(
-                    agent,
-                    boot=report.boot,
-                    seq=report.seq,
-                    hash=report.hash,
-                    received_at=report.received_at,
-                    offset_s=report.offset_s,
-                    version=report.version,
-                )
+        self._fresh.update(report.appliance for report in arrived)
+        try:
+            for report in arrived:
+                self._add(report)
+                self._hear(report, agents)
+        except StoreError:
+            # All of it is in the store, and is read there when that is back.
+            for report in arrived:
+                self._states.pop(report.appliance, None)
+            self._agents = None
+            raise
+
+    def _hear(self, report: Report, agents: dict[ApplianceId, Agent]) -> None:
+        agent = agents.get(report.appliance)
+        if agent is None or (agent.instance, agent.incarnation) != (report.instance, report.incarnation):
+            agent = self.store.agents.get(EVERYONE, report.appliance)
+        if agent is not None:
+            agents[report.appliance] = replace(
+                agent,
+                boot=report.boot,
+                seq=report.seq,
+                hash=report.hash,
+                received_at=report.received_at,
+                offset_s=report.offset_s,
+                version=report.version,
+            )
 
     def _add(self, report: Report) -> None:
         """The appliance's state after a report; forgotten where the report does not build on what is kept here."""
@@ -372,18 +385,30 @@ class Insides:
         while len(self._states) > KEPT:
             self._states.popitem(last=False)
 
-    def _read_states(self, appliances: Iterable[ApplianceId]) -> None:
+    def _with_states(self, members: Sequence[Member]) -> Iterator[tuple[Member, GuestState | None]]:
+        """Each with what it said of itself; None where nothing is known. A few at a time: more may be due at once than
+        are kept."""
+        for start in range(0, len(members), READ_AT_ONCE):
+            some = members[start : start + READ_AT_ONCE]
+            states = self._states_of([member.id for member in some])
+            for member in some:
+                yield member, states.get(member.id)
+
+    def _states_of(self, appliances: Iterable[ApplianceId]) -> dict[ApplianceId, GuestState]:
         agents = self._known_agents()
-        unread = [one for one in appliances if one in agents and agents[one].hash and one not in self._states]
+        speaking = [one for one in appliances if one in agents and agents[one].hash]
+        found = {one: self._states[one] for one in speaking if one in self._states}
+        unread = [one for one in speaking if one not in found]
         if not unread:
-            return
-        found = self.store.reports.states(EVERYONE, unread)
-        for state in found.values():
+            return found
+        read = self.store.reports.states(EVERYONE, unread)
+        for state in read.values():
             self._keep(state)
-        unsound = [one for one in unread if one not in found]
+        unsound = [one for one in unread if one not in read]
         if unsound:
             _log.warning("what these appliances said does not add up; a full report is asked for", count=len(unsound))
             self.line.want_full(unsound)
+        return {**found, **read}
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,8 +177,9 @@ class Serving:
         self._keep_time()
         self._listen()
         self._note_away(report.store_away)
-        # What changed may make something due at once; what waits for an instant need not wait for the interval too.
-        self._due = self._clock.now() if report.changes else report.next_at
+        # What changed may make something due at once, and what was done may be seen already; what waits for an instant
+        # need not wait for the interval too.
+        self._due = self._clock.now() if report.changes or report.performed else report.next_at
         for note in report.notes:
             # Said once, not every few seconds for as long as it holds.
             if note not in self._noted:

@@ -54,6 +54,8 @@ class Served:
         """By the number of a tick, the second at which it says something falls due."""
         self.changes: set[int] = set()
         """The numbers of ticks that changed something."""
+        self.performed: set[int] = set()
+        """The numbers of ticks that did something."""
         self.chance = 0.5
         self._serving: Serving | None = None
 
@@ -73,6 +75,7 @@ class Served:
             at=self.clock.now(),
             steady=True,
             changes=int(number in self.changes),
+            performed=int(number in self.performed),
             next_at=None if due is None else self.at(due),
         )
 
@@ -179,6 +182,11 @@ def test_a_tick_that_changed_something_is_followed_by_another_at_the_next_look(s
     served.changes = {0}
     assert served.run(19) == pytest.approx([0, 1], abs=1)
     assert len(served.ticks) == 2
+
+
+def test_a_tick_that_did_something_is_followed_by_another_that_may_see_it(served: Served) -> None:
+    served.performed = {0}
+    assert served.run(39) == pytest.approx([0, 1, 21], abs=1)
 
 
 def test_a_request_is_ticked_for_at_the_next_look(served: Served) -> None:
