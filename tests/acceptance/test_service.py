@@ -47,7 +47,8 @@ def test_the_service_does_what_it_is_told_by_commands_and_by_its_settings_file(e
         until(lambda: estate.runs("shop", 2) and estate.runs("night", 1), "everything runs")
         status, content = estate.asked()
         assert (status, content["status"], content["troubles"]) == (200, "ok", [])
-        assert {job["name"] for job in content["jobs"]} == {"tick", "requests", "watch", "attend", "notify"}
+        jobs = {"tick", "requests", "watch", "attend", "notify", "events", "commands"}
+        assert {job["name"] for job in content["jobs"]} == jobs
 
         refused = estate.cli("run", code=1)
         assert f"process {process.pid} on" in refused.stderr
