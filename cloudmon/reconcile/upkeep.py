@@ -70,7 +70,7 @@ def keys(estate: Estate, now: dt.datetime) -> list[str]:
 
 def due(sight: Sight) -> Iterator[Decision]:
     """What is to be done and written, and what waits."""
-    if not sight.estate.inside.upkeep:
+    if not sight.estate.inside.upkeep and not any(ROLLOUT in one.evidence for one in sight.estate.findings):
         return
     current = _rollouts(sight.estate)
     standing = {one.key: phases(one, sight) for one in current}

@@ -165,6 +165,18 @@ def test_a_bad_version_reaches_the_canaries_only_and_goes_back(tmp_path: Path) -
     assert rolled.incidents() == []
 
 
+def test_the_incident_ends_when_nobody_wants_the_roll_out_any_more(tmp_path: Path) -> None:
+    rolled = begun(tmp_path, wanted(count=3))
+    rolled.agents.works = lambda version, _: version == "1.0"
+    rolled.tick(20)
+    assert len(rolled.incidents()) == 1
+    without = wanted(count=3)
+    rolled.want(replace(without, template=replace(without.template, updates=None)))
+    rolled.of.monitor.insides = None
+    rolled.of.tick(2)
+    assert rolled.incidents() == []
+
+
 def test_one_that_goes_bad_in_a_later_batch_takes_all_of_them_back(tmp_path: Path) -> None:
     rolled = begun(tmp_path, wanted())
     rolled.agents.works = lambda version, ordinal: version == "1.0" or ordinal != 5
