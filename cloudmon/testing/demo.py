@@ -1,29 +1,25 @@
-"""Shows the main job on the simulated cloud, with real processes and the commands a person would type, in about a
-minute; ends with a list of what it proved. Exit code 0 only when all of it happened.
+"""Shows the main job on simulated clouds, and inside a real machine, with real processes and the commands a person
+would type, in about a minute; ends with a list of what it proved. Exit code 0 only when all of it happened.
 
 Run by ``make demo``. Everything lives in a temporary folder and is gone afterwards.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
-import socket
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import threading
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from cloudmon import plugins
-from cloudmon.clock import SystemClock
 from cloudmon.model.nodes import Node, NodeState
 from cloudmon.provider import Provider
+from cloudmon.testing.shop import SCENES, Shop
+from cloudmon.testing.stage import PATIENCE_S, Broken, Stage
 
 SETTINGS = """\
 author = "file:demo"
@@ -65,119 +61,30 @@ lease = {{ duration = "{campaign_s}s", warn = ["5s"] }}
 """
 
 CAMPAIGN_S = 25
-PATIENCE_S = 30.0
 
 
-class Broken(Exception):
-    """Something did not happen."""
+class Demo(Stage):
+    """Two simulated clouds and the sets on them."""
 
-
-class Demo:
-    """The stage: settings, clouds, the service's process, and the list of what was proved."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clock = SystemClock()
-        self.proved: list[str] = []
-        self.port = _free_port()
-        self.service: subprocess.Popen[bytes] | None = None
-        self._never = threading.Event()
+    def __init__(self, folder: Path, proved: list[str]) -> None:
+        super().__init__(folder, proved)
         self.settings(count=4)
         self.clouds = {cloud: self._cloud(cloud) for cloud in ("east", "west")}
 
     def settings(self, *, count: int, empty: int = 0) -> None:
-        """Write the settings file, as its owner would with an editor."""
+        """So many appliances are wanted; ``empty``: how often a listing of the first cloud shows nothing."""
         text = SETTINGS.format(folder=self.folder, port=self.port, count=count, empty=empty, campaign_s=CAMPAIGN_S)
-        (self.folder / "cloudmon.toml").write_text(text, encoding="utf-8")
+        self.write(text)
 
     def _cloud(self, cloud: str) -> Provider:
         factory = plugins.provider("dummy")
         options = factory.settings_model(world=str(self.folder / f"{cloud}.world"))
         return factory(cloud, options, now=self.clock.now, timeout_s=3)
 
-    # --- hands ----------------------------------------------------------------------------------------------------
-
-    def run(self, *words: str, codes: Sequence[int] = (0,)) -> str:
-        """A command as a person types it; what it printed."""
-        done = self.start(*words).communicate(timeout=90)
-        code, out, error = done[0], done[1].decode(), done[2].decode()
-        if code not in codes:
-            raise Broken(f"cloudmon {' '.join(words)} ended with {code}: {error or out}")
-        return out + error
-
-    def start(self, *words: str) -> _Command:
-        command = [sys.executable, "-m", "cloudmon", *words, "-c", str(self.folder / "cloudmon.toml")]
-        return _Command(command)
-
-    def rows(self, *words: str) -> list[dict[str, Any]]:
-        out = self.start(*words, "-o", "json").communicate(timeout=60)[1]
-        found: list[dict[str, Any]] = json.loads(out or "[]")
-        return found
-
-    def serve(self) -> None:
-        log = (self.folder / "service.log").open("ab")
-        command = [sys.executable, "-m", "cloudmon", "run", "-c", str(self.folder / "cloudmon.toml")]
-        self.service = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603  # our own command
-        self.until("the service is healthy", self.healthy)
-
-    def healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    def end(self, number: int) -> float:
-        """Send the service a signal; seconds until it was gone."""
-        if self.service is None:
-            return 0.0
-        began = self.clock.monotonic()
-        self.service.send_signal(number)
-        self.service.wait(20)
-        self.service = None
-        return self.clock.monotonic() - began
-
     def living(self) -> list[Node]:
         """Every node that truly exists in both clouds, asked past the monitor."""
         ended = (NodeState.TERMINATED, NodeState.TERMINATING)
         return [node for cloud in self.clouds.values() for node in cloud.list_nodes().nodes if node.state not in ended]
-
-    def states(self, name: str) -> list[str]:
-        return [row["state"] for row in self.rows("status") if row["appliance"].startswith(f"{name}/")]
-
-    def until(self, what: str, holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-        ends = self.clock.monotonic() + patience_s
-        while not holds():
-            if self.clock.monotonic() > ends:
-                raise Broken(f"waited {patience_s:g} s in vain until {what}")
-            self.clock.wait(self._never, 0.2)
-
-    def check(self, holds: bool, what: str) -> None:
-        if not holds:
-            raise Broken(f"not so: {what}")
-        self.proved.append(what)
-        print(f"  proved: {what}", flush=True)  # noqa: T201  # it is what this is for
-
-
-class _Command:
-    def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603
-
-    def communicate(self, timeout: float) -> tuple[int, bytes, bytes]:
-        try:
-            out, error = self._process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
-            raise Broken("a command did not end in time") from None
-        return self._process.returncode, out, error
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 # --- the acts ---------------------------------------------------------------------------------------------------------
@@ -309,22 +216,30 @@ ACTS: Mapping[str, Callable[[Demo], None]] = {
 def main() -> int:
     """Play all acts; 0 when everything was proved."""
     folder = Path(tempfile.mkdtemp(prefix="cloudmon-demo-"))
-    demo = Demo(folder)
+    proved: list[str] = []
+    demo, shop = Demo(folder / "clouds", proved), Shop(folder / "here", proved)
+    stage: Stage = demo
     began = demo.clock.monotonic()
     try:
+        shop.open()  # machines boot, and agents enrol, while the clouds have their turn
         for name, play in ACTS.items():
             print(f"{name} …", flush=True)  # noqa: T201  # it is what this is for
             play(demo)
+        stage = shop
+        for name, scene in SCENES.items():
+            print(f"{name} …", flush=True)  # noqa: T201
+            scene(shop)
     except Broken as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)  # noqa: T201
-        log = folder / "service.log"
+        log = stage.folder / "service.log"
         print(log.read_text("utf-8")[-4_000:] if log.exists() else "", file=sys.stderr)  # noqa: T201
         return 1
     finally:
         demo.end(signal.SIGKILL)
+        shop.close()
         shutil.rmtree(folder, ignore_errors=True)
     print(f"\nProved in {demo.clock.monotonic() - began:.0f} s:")  # noqa: T201
-    for number, sentence in enumerate(demo.proved, 1):
+    for number, sentence in enumerate(proved, 1):
         print(f" {number:2}. {sentence}")  # noqa: T201
     return 0
 
