@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cloudmon import errors
-from cloudmon.model.nodes import ENDED, Listing, Node, NodeRequest, NodeState
+from cloudmon.model.nodes import ENDED, CommandResult, Listing, Node, NodeEvent, NodeRequest, NodeState
 from cloudmon.model.offers import Offer
 from cloudmon.testing import FakeClock, ProviderConformance
 from cloudmon_providers.dummy import DummyProvider, DummySettings
@@ -238,6 +238,40 @@ class DeclaresNonsense(DummyProvider):
     tag_node = "yes"  # type: ignore[assignment]
 
 
+class AlwaysHasNews(DummyProvider):
+    """Its listener never comes to rest."""
+
+    def wait_events(self, wait_s: float) -> Sequence[NodeEvent]:
+        told = super().wait_events(wait_s)
+        if told:
+            return told
+        raise errors.Unreachable("nothing to tell", cloud=self.cloud)
+
+
+class TellsAgain(DummyProvider):
+    def take_events(self, receipts: Sequence[str]) -> None:
+        """Keeps what was taken."""
+
+
+class KnowsEveryCommand(DummyProvider):
+    def command_result(self, node_id: str, command_id: str) -> CommandResult | None:
+        return super().command_result(node_id, command_id) or CommandResult(0)
+
+
+class NeverAnswersCommands(DummyProvider):
+    def command_result(self, node_id: str, command_id: str) -> CommandResult | None:
+        super().command_result(node_id, command_id)
+        return None
+
+
+class BeginsAnything(DummyProvider):
+    def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:
+        try:
+            return super().start_command(node_id, argvs, timeout_s)
+        except errors.Refused:
+            return "command-0"
+
+
 def _free(offer: Offer) -> Offer:
     assert offer.price is not None
     price = offer.price.__class__(Decimal(0), offer.price.currency, offer.price.source, offer.price.dated)
@@ -283,6 +317,11 @@ BROKEN: list[tuple[type[DummyProvider], str, tuple[str, ...]]] = [
     (StopsOnSuspend, "test_a_suspended_node_is_suspended_and_resumed_to_run", ()),
     (ObeysQuietly, "test_a_suspend_of_what_is_stopped_is_refused", ()),
     (ReplacesAllTags, "test_tags_are_added_and_replaced_and_the_others_kept", ()),
+    (KnowsEveryCommand, "test_nothing_is_known_of_a_command_that_was_never_begun_by", ("command_result",)),
+    (NeverAnswersCommands, "test_a_command_that_is_begun_comes_to_a_result", ()),
+    (BeginsAnything, "test_a_command_is_not_begun_in_what_is_stopped", ()),
+    (AlwaysHasNews, "test_nothing_to_tell_is_an_empty_answer_to", ("wait_events",)),
+    (TellsAgain, "test_an_event_comes_until_it_is_taken_and_names_its_node", ()),
     (DeclaresNonsense, "test_what_is_declared_can_be_called", ()),
 ]
 
@@ -295,7 +334,8 @@ class Suite(ProviderConformance):
 
     def __init__(self, provider_class: type[DummyProvider]) -> None:
         clock = FakeClock()
-        options = DummySettings(world=f"memory:{uuid.uuid4()}", boot_s=5, page_size=3, terminate_s=5)
+        world = f"memory:{uuid.uuid4()}"
+        options = DummySettings(world=world, boot_s=5, page_size=3, terminate_s=5, events=True, commands=True)
         self._provider = provider_class("east", options, now=clock.now, timeout_s=30)
         self._offer = DummyProvider("east", options, now=clock.now, timeout_s=30).list_offers()[0]
         self._pass_time = clock.advance
