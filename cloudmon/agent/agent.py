@@ -19,6 +19,8 @@ from .installing import Installer
 from .keys import Keys
 from .log import Log
 from .looking import Eyes
+from .malware.quarantine import Quarantine
+from .malware.watch import Watch
 from .place import Place
 from .probes import Prober
 from .reporting import Reporter
@@ -80,7 +82,8 @@ class Agent:
         self._applications = Applications(place, root, clock, self._table, self._prober)
         self._controls = Controls(place, self._applications, log)
         self._commands = Commands(place, clock, log, self.upgrade, self._wake.set)
-        self._eyes = Eyes(place, root, clock, log, self._applications, self._table)
+        self._watch = Watch(place, root, clock, log, lambda: Speaker(given.connect(), self.keys, clock), self._wake.set)
+        self._eyes = Eyes(place, root, clock, log, self._applications, self._table, self._watch.finds)
         self._buffer = Buffer(place, log)
         self._reporter = Reporter(place, clock, log, self._eyes, self._commands, self._buffer)
         self._ears = Ears(self.keys, self._commands, log, self._configure)
@@ -116,6 +119,7 @@ class Agent:
         for event in (self._wake, self._sender.wake, self._sender.free):
             event.set()
         self._prober.stop()
+        self._watch.end()
 
     def arrive(self, *, patient: bool) -> None:
         """Enrol when that was never done, and take up what is stored. ``patient``: wait for a monitor that is away.
@@ -140,6 +144,8 @@ class Agent:
             self._table,
             self._clock,
             lambda: self.config,
+            self._watch,
+            Quarantine(self._place, self._root, self._clock, self._table, self._watch),
         )
         self._commands.arrive(verbs.perform, self._buffer.results())
         self._reporter.arrive(self.keys.instance)
@@ -163,6 +169,7 @@ class Agent:
             ("reports", self._sender.serve),
             ("commands", self._poller.serve),
             ("probes", self._prober.serve),
+            ("malware", self._watch.serve),
         ):
             threading.Thread(target=self._for_ever, args=(name, work), name=name, daemon=True).start()
         why = "start"
@@ -225,6 +232,7 @@ class Agent:
         self._place.keep(told, CONFIG)
         self.config = wanted
         self._applications.declare(wanted.applications)
+        self._watch.declare(wanted.malware)
         self._wake.set()
 
     def _enrol(self, boot: str, *, patient: bool) -> None:

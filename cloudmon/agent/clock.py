@@ -35,6 +35,10 @@ class Clock:
         """Seconds since the kernel booted, those it was suspended included."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
+    def processor(self) -> float:
+        """Seconds of a processor that the calling thread has used; only differences mean anything."""
+        return time.thread_time()
+
     def correct(self, theirs: float, took_s: float, *, refused: bool = False) -> None:
         """Take over the monitor's time, which a reply told in whole seconds that came just now and took ``took_s``.
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from . import states
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 MOST_FILES = 1000
 SHORTEST_INTERVAL_S = 1.0
 LONGEST_INTERVAL_S = 3600.0
@@ -35,6 +36,19 @@ class Job(NamedTuple):
     timeout_s: float = 60.0
 
 
+class Malware(NamedTuple):
+    """Where malware is looked for."""
+
+    signatures: str = ""
+    """Hash of what is known to be bad; empty: nothing is, and only clamd is asked."""
+    paths: tuple[str, ...] = ("/",)
+    exclude: tuple[str, ...] = ()
+    interval_s: float = 3600.0
+    file_max: int = 32 * 1024 * 1024
+    """Bytes of a file whose content is looked at."""
+    clamd: str = ""
+
+
 class Config(NamedTuple):
     """What is in force, and the hash by which the monitor knows it."""
 
@@ -44,6 +58,8 @@ class Config(NamedTuple):
     applications: dict[str, Application] = {}  # noqa: RUF012
     files: tuple[str, ...] = ()
     jobs: dict[str, Job] = {}  # noqa: RUF012
+    malware: Malware | None = None
+    """None: nobody looks for it."""
 
 
 def parse(told: dict[str, Any], *, starts_at_boot: bool) -> Config:
@@ -78,6 +94,21 @@ def parse(told: dict[str, Any], *, starts_at_boot: bool) -> Config:
         applications=applications,
         files=tuple(sorted({path for path in paths if isinstance(path, str) and _absolute(path)})[:MOST_FILES]),
         jobs=jobs,
+        malware=_malware(told.get("malware")),
+    )
+
+
+def _malware(told: object) -> Malware | None:
+    if not isinstance(told, dict):
+        return None
+    named, clamd = _word(told.get("signatures")), _word(told.get("clamd"))
+    return Malware(
+        signatures=named if SHA256.fullmatch(named) else "",
+        paths=tuple(path for path in _words(told.get("paths")) if _absolute(path)) or ("/",),
+        exclude=tuple(path for path in _words(told.get("exclude")) if _absolute(path)),
+        interval_s=min(max(states.number(told.get("interval_s"), 3600.0), 1.0), 604_800.0),
+        file_max=int(min(max(states.number(told.get("file_max_mib"), 32.0), 1.0), 1024.0)) << 20,
+        clamd=clamd if _absolute(clamd) else "",
     )
 
 

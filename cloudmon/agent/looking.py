@@ -15,6 +15,7 @@ from .collect.packages import Packages
 from .collect.processes import Table
 from .config import Config
 from .log import Log
+from .malware.finds import Finds
 from .place import Place
 from .rooted import Root
 
@@ -24,8 +25,8 @@ BOOT = "boot.json"
 class Eyes:
     """Looks, thoroughly or only at what is cheap to look at."""
 
-    def __init__(
-        self, place: Place, root: Root, clock: Clock, log: Log, applications: Applications, table: Table
+    def __init__(  # noqa: PLR0913  # what it looks with
+        self, place: Place, root: Root, clock: Clock, log: Log, applications: Applications, table: Table, finds: Finds
     ) -> None:
         self._place = place
         self._root = root
@@ -33,6 +34,7 @@ class Eyes:
         self._log = log
         self._applications = applications
         self._table = table
+        self._finds = finds
         self._packages = Packages(root)
         self._accounts = Accounts(root, lambda: granting.made(place))
         self._files = Files(root)
@@ -76,6 +78,9 @@ class Eyes:
         if config.applications:
             versions = found.get("packages", {})
             self._put(found, "applications", lambda: self._applications.section(versions, self._offered(config)))
+        malware = self._finds.section() if config.malware is not None else None
+        if malware is not None:
+            self._put(found, "malware", lambda: malware)
         self._kept = found
         return found
 
@@ -90,6 +95,7 @@ class Eyes:
             self._packages.signature(),
             self._files.signature(list(config.files)),
             self._candidates.signature() if _wanted(config) else (),
+            self._finds.signature() if config.malware is not None else (),
         )
 
     def _offered(self, config: Config) -> dict[str, str]:

@@ -13,6 +13,8 @@ from .config import Application, Config
 from .controls import Controls, Outcome
 from .granting import Granting
 from .installing import Installer
+from .malware.quarantine import Quarantine
+from .malware.watch import Watch
 from .upgrade import Upgrade
 
 RESTART_S = 120.0
@@ -31,10 +33,12 @@ ALLOWED = {
     "process_end": (("pid", "name"), ()),
     "account_grant": (("user", "key"), ("rights",)),
     "account_revoke": (("user",), ("only_made",)),
+    "scan": ((), ("path", "signature")),
+    "quarantine": (("path",), ()),
     "agent_upgrade": ((), ()),
 }
 """By verb: the arguments that it needs, and those it may have."""
-LONGEST = {"key": 16_384}
+LONGEST = {"key": 16_384, "path": 4_096}
 """Characters of an argument that may be longer than others: several keys, one a line."""
 
 
@@ -51,6 +55,8 @@ def fault(verb: str, arguments: dict[str, Any]) -> str:
             return f"{verb} has no argument {name[:64]!r}"
         if not isinstance(value, str) or len(value) > LONGEST.get(name, 256) or "\0" in value:
             return f"{verb}: {name} must be a short text"
+        if name == "path" and not value.startswith("/"):
+            return f"{verb}: path must begin with /"
     if verb in {"app_install", "app_update", "app_remove"}:
         if not arguments.get("application") and not arguments.get("package"):
             return f"{verb} needs application or package"
@@ -69,6 +75,8 @@ def lane(verb: str, arguments: dict[str, Any]) -> str:
         return f"application {arguments.get('application') or arguments.get('package')}"
     if verb == "job_run":
         return f"job {arguments.get('job')}"
+    if verb in {"scan", "quarantine"}:
+        return verb
     return "accounts" if verb.startswith("account_") else ""
 
 
@@ -84,6 +92,8 @@ class Verbs:
         table: Table,
         clock: Clock,
         config: Callable[[], Config],
+        watch: Watch,
+        quarantine: Quarantine,
     ) -> None:
         self._controls = controls
         self._installer = installer
@@ -92,6 +102,8 @@ class Verbs:
         self._table = table
         self._clock = clock
         self._config = config
+        self._watch = watch
+        self._quarantine = quarantine
 
     def perform(self, verb: str, arguments: dict[str, str], until: float) -> Outcome:
         """``until`` is an instant of the monotonic clock. Commands with a :func:`fault` are not for here."""
@@ -106,6 +118,10 @@ class Verbs:
         if verb == "account_revoke":
             only_made = arguments.get("only_made") == "yes"
             return self._granting.revoke(arguments["user"], until, only_made=only_made)
+        if verb == "scan":
+            return self._watch.scan(arguments.get("path", ""), arguments.get("signature", ""), until)
+        if verb == "quarantine":
+            return self._quarantine.put_away(arguments["path"], until)
         if verb == "job_run":
             return self._job(arguments["job"], until)
         name = arguments.get("application", "")

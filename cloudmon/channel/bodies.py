@@ -89,6 +89,13 @@ class PollBody(NamedTuple):
     have: frozenset[str]
 
 
+class SignaturesBody(NamedTuple):
+    """``POST /signatures``."""
+
+    hash: str
+    offset: int
+
+
 def enrol(body: bytes) -> EnrolBody:
     """Read it. Malformed when it is none."""
     fields = _Fields(_object(body))
@@ -104,6 +111,12 @@ def poll(body: bytes) -> PollBody:
     have = _words(fields.list("have", MOST_HAVE), "have")
     wait_s = min(fields.number("wait_s", 0, 3_600), LONGEST_WAIT_S)
     return PollBody(wait_s, fields.text("config", _HASH, empty=True), frozenset(have))
+
+
+def signatures(body: bytes) -> SignaturesBody:
+    """Read it. Malformed when it is none."""
+    fields = _Fields(_object(body))
+    return SignaturesBody(fields.text("hash", _HASH), fields.whole("offset", 0, 2**40))
 
 
 def report(body: bytes) -> ReportBody:

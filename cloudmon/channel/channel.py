@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from cloudmon.channel import bodies, gate, intake, keys, replies, shipping, tokens
+from cloudmon.channel import bodies, gate, intake, keys, malware, replies, shipping, tokens
 from cloudmon.channel.authority import Authority
 from cloudmon.channel.bodies import Malformed
 from cloudmon.channel.complaints import Complaints
@@ -31,7 +31,7 @@ from cloudmon.errors import StoreError
 from cloudmon.model import states
 from cloudmon.model.guests import Agent, Report, ReportKind
 from cloudmon.model.identity import ApplianceId
-from cloudmon.settings import ChannelSettings
+from cloudmon.settings import ChannelSettings, MalwareSettings
 from cloudmon.store import Ownership, Store
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Channel:
         on_reports: told of reports once they are written, in their order, on a thread of the channel's: it hands them
             on and returns at once.
         agent: builds the agent that machines fetch.
+        looks_for: what the settings in force say of malware.
 
     Raises StoreUnavailable when the store does not answer.
     """
@@ -83,6 +84,7 @@ class Channel:
         on_reports: Callable[[Sequence[Report]], None],
         *,
         agent: Callable[[], bytes] = shipping.build,
+        looks_for: Callable[[], MalwareSettings | None] = lambda: None,
     ) -> None:
         self.settings = settings
         self.complaints = Complaints(clock)
@@ -90,6 +92,7 @@ class Channel:
         self._key = key
         self._authority = authority
         self._agent = agent
+        self._looks_for = looks_for
         self._built: bytes | None = None
         self._closed = False
         self._renew_at = clock.monotonic() + RENEW_S
@@ -102,8 +105,8 @@ class Channel:
         self._intake = Intake(store, owner_of, clock, self.roster, self._writer, on_reports)
         self._post = Post(store, owner_of, clock, writer=self._writer, readers=self._readers)
         self._configs = Configs(
-            store, self._readers, clock, least_interval_s=settings.least_interval_s
-        )  # fmt: skip
+            store, self._readers, clock, least_interval_s=settings.least_interval_s, looks_for=looks_for
+        )
         enrolling = Enrolling(store, owner_of, self.roster)
         self._osquery = self._made_osquery(store) if settings.osquery else None
         self._enrolments: Grouped[Asked, Agent | Reason] = Grouped(
@@ -196,6 +199,8 @@ class Channel:
                 return await self._report(head, caller, content)
             if head.path == gate.POLL:
                 return await self._poll(head, caller, content)
+            if head.path == gate.SIGNATURES:
+                return await self._signatures(head, caller, content)
             return await self._enrol(head, caller, content)
         except Malformed as error:
             self.complaints.add(Reason.MALFORMED.value, key_id=caller.key_id, peer=head.peer, what=str(error))
@@ -271,6 +276,14 @@ class Channel:
                 return self._refused(head, reason or Reason.UNKNOWN, caller.key_id)
             commands = await self._post.due(agent, body.have)
         return await self._told(caller, agent, body.config, {"v": 1, "commands": commands})
+
+    async def _signatures(self, head: Head, caller: Caller, content: bytes) -> Reply:
+        asked = bodies.signatures(content)
+        agent = self.roster.get(caller.appliance)
+        if agent is None:
+            return self._refused(head, Reason.UNKNOWN, caller.key_id)
+        found = await asyncio.get_running_loop().run_in_executor(self._readers, malware.part, self._looks_for(), asked)
+        return replies.signed(caller, 200, {"v": 1, **found, "now": self._unix()}, now=self._unix())
 
     async def _told(self, caller: Caller, agent: Agent, config_hash: str, back: dict[str, Any]) -> Reply:
         """The reply with what every verified agent is told: its next key, another configuration, the time."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
+from cloudmon.channel import malware
 from cloudmon.clock import Clock
 from cloudmon.errors import StoreError
 from cloudmon.model import states
 from cloudmon.model.sets import Application, Template
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.settings import MalwareSettings
 from cloudmon.store import Store
 
 FRESH_S = 10.0
@@ -30,8 +32,15 @@ class Config(NamedTuple):
     interval_s: int
 
 
-def of_template(template: Template, *, set_name: str = "", least_interval_s: float = 1.0) -> Config:
-    """What the agents of a template's appliances are told. Pure: the same template gives the same hash."""
+def of_template(
+    template: Template,
+    *,
+    set_name: str = "",
+    least_interval_s: float = 1.0,
+    looks_for: MalwareSettings | None = None,
+) -> Config:
+    """What the agents of a template's appliances are told. Pure: the same template gives the same hash, and the same
+    malware to look for."""
     interval_s = max(template.report_interval_s, round(least_interval_s))
     content = {
         "v": 1,
@@ -44,6 +53,8 @@ def of_template(template: Template, *, set_name: str = "", least_interval_s: flo
         "accounts": {},
         "peers": {},
     }  # fmt: skip
+    if looks_for is not None:
+        content["malware"] = malware.told(looks_for)
     text = states.canonical(content)
     return Config(set_name, content, hashlib.sha256(text.encode("utf-8")).hexdigest(), interval_s)
 
@@ -67,13 +78,23 @@ class Configs:
         store: where sets are read.
         executor: whose threads read.
         least_interval_s: what templates ask for more often than this they get no more often.
+        looks_for: what the settings in force say of malware.
     """
 
-    def __init__(self, store: Store, executor: Executor, clock: Clock, *, least_interval_s: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        clock: Clock,
+        *,
+        least_interval_s: float,
+        looks_for: Callable[[], MalwareSettings | None] = lambda: None,
+    ) -> None:
         self._store = store
         self._executor = executor
         self._clock = clock
         self._least_interval_s = least_interval_s
+        self._looks_for = looks_for
         self._known: dict[str, tuple[float, Config | None]] = {}
         self._reading: dict[str, asyncio.Task[Config | None]] = {}
 
@@ -109,4 +130,9 @@ class Configs:
         if found is None:
             return None
         template = found.spec.template
-        return of_template(template, set_name=found.spec.name, least_interval_s=self._least_interval_s)
+        return of_template(
+            template,
+            set_name=found.spec.name,
+            least_interval_s=self._least_interval_s,
+            looks_for=self._looks_for(),
+        )

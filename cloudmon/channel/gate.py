@@ -20,6 +20,7 @@ from cloudmon.model.identity import ApplianceId
 ENROL = b"/channel/v1/enrol"
 REPORT = b"/channel/v1/report"
 POLL = b"/channel/v1/poll"
+SIGNATURES = b"/channel/v1/signatures"
 
 
 class Reason(enum.StrEnum):
@@ -130,7 +131,7 @@ class Gate:
 
     def knows(self, head: Head, *, now: dt.datetime, monotonic: float) -> Caller | Refused | ClockOff | Wait:
         """Whose headers these are: the signature, the date, the key and its agent are right. Remembers nothing."""
-        if head.method != b"POST" or head.path not in (ENROL, REPORT, POLL):
+        if head.method != b"POST" or head.path not in (ENROL, REPORT, POLL, SIGNATURES):
             return Refused(Reason.PATH)
         signed = signing.parse_request(head.headers)
         if signed is None:

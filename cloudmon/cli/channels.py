@@ -40,6 +40,7 @@ def served(service: Service, serving: Serving) -> Iterator[None]:
         authority,
         serving.heard,
         agent=shipping.build,
+        looks_for=lambda: service.settings.malware,
     )
     service.attach(channel)
     tls = authority.context() if authority is not None else None

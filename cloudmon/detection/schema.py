@@ -171,6 +171,21 @@ _APPLICATIONS = Table(
     ),
     "name of a declared application",
 )
+_MALWARE = Table(
+    Record(
+        {
+            "signature": Field(TEXT, "Name of what it is."),
+            "engine": _word("Who says so.", "hash", "yara", "clamd"),
+            "sha256": Field(TEXT, "SHA-256 of its content in hexadecimal digits; not known of very large files."),
+            "size": Field(WHOLE, "Bytes."),
+            "mode": Field(TEXT, "Permissions, in octal digits."),
+            "owner": Field(TEXT, "User it belongs to."),
+            "found_at": Field(NUMBER, "Unix seconds at which it was found first."),
+            "age_s": _age("Seconds since then.", of="found_at"),
+        }
+    ),
+    "path of a bad file",
+)
 _LOAD = Record(
     {
         "one": Field(NUMBER, "Processes that ran or waited to, mean of one minute."),
@@ -292,6 +307,7 @@ FACTS = Record(
         "services": Field(_SERVICES, "Services."),
         "processes": Field(_PROCESSES, "Processes."),
         "applications": Field(_APPLICATIONS, "Declared applications."),
+        "malware": Field(_MALWARE, "Bad files that were found; not known before all was looked through once."),
         "load": Field(_LOAD, "How many processes want to run."),
         "memory": Field(_MEMORY, "Memory."),
         "disks": Field(_DISKS, "Disks."),

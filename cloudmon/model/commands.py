@@ -32,21 +32,18 @@ TERMS: Mapping[Verb, Terms] = {
     Verb.APP_UPDATE: Terms(("application",), ("version", "restart"), 900.0),
     Verb.JOB_RUN: Terms(("job",), (), 3_600.0),
     Verb.PROCESS_END: Terms(("pid", "name")),
-    Verb.SCAN: Terms((), ("path",), 1_800.0),
-    Verb.QUARANTINE: Terms(("path",)),
+    Verb.SCAN: Terms((), ("path", "signature"), 1_800.0),
+    Verb.QUARANTINE: Terms(("path",), (), 120.0),
     Verb.ACCOUNT_GRANT: Terms(("user", "key"), ("rights",)),
     Verb.ACCOUNT_REVOKE: Terms(("user",), ("only_made",)),
     Verb.AGENT_UPGRADE: Terms((), (), 300.0),
 }
 """Every verb of :data:`~cloudmon.model.actions.GUEST_VERBS`."""
 
-LATER = frozenset({Verb.SCAN, Verb.QUARANTINE})
-"""Verbs that no agent performs yet."""
-
 STANDING = frozenset({Verb.ACCOUNT_GRANT})
 """Verbs that follow from what is wanted of a set, and are not asked for one by one."""
 
-OFFERED = tuple(sorted(GUEST_VERBS - LATER - STANDING))
+OFFERED = tuple(sorted(GUEST_VERBS - STANDING))
 """Verbs that can be asked for, in order."""
 
 

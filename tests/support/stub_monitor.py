@@ -117,6 +117,8 @@ class StubMonitor:
         """Keys that are told are no good."""
         self.away = False
         self.pyz = b""
+        self.signatures = b""
+        """What it says is known to be bad, as agents get it."""
         self.connections = 0
         self.most = 2 * 1024 * 1024
         """Bytes that it takes."""
@@ -333,6 +335,8 @@ class StubMonitor:
             return None
         if path == "/channel/v1/poll":
             return self._poll(message)
+        if path == "/channel/v1/signatures":
+            return self._signatures(message)
         return self._report(message, word)
 
     def _enrol(self, name: str, message: dict[str, Any]) -> dict[str, Any] | None:
@@ -374,6 +378,13 @@ class StubMonitor:
                 if told["commands"] or "config" in told or "key" in told or time.monotonic() >= end or self.away:
                     return told
                 self.news.wait(0.2)
+
+    def _signatures(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A hundred bytes at a time."""
+        name = hashlib.sha256(self.signatures).hexdigest()
+        part = self.signatures[message["offset"] : message["offset"] + 100].decode()
+        told = {"hash": name, "size": len(self.signatures), "offset": message["offset"], "text": part}
+        return {"v": 1, "now": int(self.now()), **told}
 
     def _report(self, message: dict[str, Any], word: str) -> dict[str, Any]:
         with self.news:

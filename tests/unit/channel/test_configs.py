@@ -14,7 +14,9 @@ from spoken import Estate
 from cloudmon.channel import configs
 from cloudmon.channel.configs import FRESH_S, Configs
 from cloudmon.errors import StoreUnavailable
+from cloudmon.malware import Signatures
 from cloudmon.model.sets import Application, Job, Template
+from cloudmon.settings import MalwareSettings
 
 TEMPLATE = Template(
     "web",
@@ -99,3 +101,19 @@ def test_while_the_store_is_away_the_last_one_stays(monkeypatch: pytest.MonkeyPa
     with ThreadPoolExecutor(1) as executor:
         asyncio.run(story())
     estate.close()
+
+
+def test_what_to_look_for_is_part_of_it_and_changes_its_hash() -> None:
+    """Signatures by their hash only: they are fetched, and a configuration stays small."""
+    settings = MalwareSettings(paths=("/srv",)).knowing(Signatures({"a" * 64: "Test.Sample"}))
+    found = configs.of_template(TEMPLATE, looks_for=settings)
+    told = found.content["malware"]
+    assert (told["signatures"], told["size"]) == (settings.known.hash, len(settings.known.text))
+    assert (told["paths"], told["interval_s"]) == (["/srv"], 3600)
+    other = settings.knowing(Signatures({"b" * 64: "Test.Sample"}))
+    assert (
+        len(
+            {one.hash for one in (found, configs.of_template(TEMPLATE), configs.of_template(TEMPLATE, looks_for=other))}
+        )
+        == 3
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from cloudmon.agent.clock import Clock
 from cloudmon.agent.collect.processes import Table as Processes
 from cloudmon.agent.log import Log
 from cloudmon.agent.looking import Eyes
+from cloudmon.agent.malware.watch import Watch
 from cloudmon.agent.place import Place
 from cloudmon.agent.probes import Prober
 from cloudmon.agent.rooted import Root
@@ -23,7 +25,9 @@ from cloudmon.channel import configs
 from cloudmon.detection.judge import Verdict
 from cloudmon.detection.schema import FACTS
 from cloudmon.detection.shapes import Listing, Record, Scalar, Shape, Table, single
+from cloudmon.malware import Signatures
 from cloudmon.model.sets import Application, Template
+from cloudmon.settings import MalwareSettings
 
 TEMPLATE: Template = with_template(
     applications={
@@ -43,8 +47,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, 
     root, clock, place = Root(), Clock(), Place(str(tmp_path_factory.mktemp("agent")))
     table = Processes(root, clock)
     applications = Applications(place, root, clock, table, Prober(root, clock, lambda: None))
-    eyes = Eyes(place, root, clock, Log(), applications, table)
-    wanted = agent_config.parse(dict(configs.of_template(TEMPLATE).content), starts_at_boot=False)
+    folder = tmp_path_factory.mktemp("srv")
+    (folder / "bad").write_bytes(b"bad")
+    known = Signatures({hashlib.sha256(b"bad").hexdigest(): "Test.Sample"})
+    looks_for = MalwareSettings(paths=(str(folder),)).knowing(known)
+    Path(place.folder("signatures"), known.hash).write_bytes(known.text)
+    watch = Watch(place, root, clock, Log(), lambda: pytest.fail("the signatures are there"), lambda: None)
+    eyes = Eyes(place, root, clock, Log(), applications, table, watch.finds)
+    told = configs.of_template(TEMPLATE, looks_for=looks_for).content
+    wanted = agent_config.parse(dict(told), starts_at_boot=False)
+    watch.declare(wanted.malware)
+    assert watch.scan("", "", clock.monotonic() + 60).ok
     applications.declare(wanted.applications)
     applications.look()
     eyes.arrive()
@@ -76,7 +89,9 @@ def unknown_to_rules(shape: Shape | None, value: object, path: str) -> Iterator[
 
 
 def test_everything_that_is_said_is_a_fact(told: Mapping[str, Mapping[str, object]]) -> None:
-    assert {"system", "accounts", "processes", "load", "memory", "disks", "files", "applications"} <= set(told)
+    assert {"system", "accounts", "processes", "load", "memory", "disks", "files", "applications", "malware"} <= set(
+        told
+    )
     strange = []
     for name, section in told.items():
         value: object = section["now"] if name in ("load", "memory") else section
