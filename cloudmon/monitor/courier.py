@@ -20,7 +20,7 @@ from cloudmon.model.actions import GUEST_VERBS, Intent, IntentState
 from cloudmon.model.appliances import ApplianceState, Member
 from cloudmon.model.nodes import CommandResult
 from cloudmon.model.tenants import EVERYONE
-from cloudmon.monitor.insides import is_heard
+from cloudmon.monitor.hearing import is_heard
 from cloudmon.monitor.tick import Monitor
 from cloudmon.provider import Provider, RunCommand
 from cloudmon.reconcile import remote

@@ -18,6 +18,7 @@ from cloudmon.model.offers import Offer
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.monitor import estate as estates
 from cloudmon.monitor import reporting
+from cloudmon.monitor.hearing import Hearing
 from cloudmon.monitor.insides import Insides
 from cloudmon.monitor.markets import rankings
 from cloudmon.monitor.observe import Observer
@@ -61,7 +62,8 @@ def forecast(
         estate = replace(estate, known=estates.known_tokens(store, strays))
     asked = estates.born_of(store, estate, now)
     # What was found inside appliances and is treated, or waits to be.
-    estate = replace(estate, inside=Insides(store, policy.rules).look(estate, views, now, standing=True).inside)
+    insides = Insides(Hearing(store), policy.rules)
+    estate = replace(estate, inside=insides.look(estate, views, now, standing=True).inside)
     plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, index, moment)
     if plan.changes:
         estate = foresight.written(estate, plan.changes)

@@ -1,8 +1,8 @@
 """What goes on inside appliances: whom to look at now, and with what knowledge. The rules themselves are
 :mod:`cloudmon.detection`'s.
 
-Reports arrive from another thread and wait here until the monitor's turn comes. An appliance is looked at when a report
-came, when its row changed, or when its time has come; nobody else is, however many there are.
+What agents say comes through :mod:`hearing`. An appliance is looked at when a report came, when its row changed, or
+when its time has come; nobody else is, however many there are.
 """
 
 from __future__ import annotations
@@ -10,53 +10,31 @@ from __future__ import annotations
 import datetime as dt
 import fnmatch
 import threading
-from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
-from cloudmon.errors import StoreError
-from cloudmon.model import states
 from cloudmon.model.appliances import ApplianceState, Member
 from cloudmon.model.changes import Change
 from cloudmon.model.findings import FindingKind
-from cloudmon.model.guests import Agent, GuestState, Report, ReportKind
+from cloudmon.model.guests import GuestState, Report
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.policies import Policy, RuleState, Symptom
 from cloudmon.model.sets import ApplianceSet
-from cloudmon.model.tenants import EVERYONE
 from cloudmon.model.updates import Upkeep
-from cloudmon.monitor.line import Line, Silent
+from cloudmon.monitor.hearing import Heard, Hearing
 from cloudmon.monitor.outside import Outside, Unasked
 from cloudmon.reconcile import calling, remote
 from cloudmon.reconcile.picture import CloudView, Estate, Inside
-from cloudmon.store import Ownership, Store
+from cloudmon.store import Ownership
 
 if TYPE_CHECKING:
     from cloudmon.detection.detector import Detector, Diagnosis
     from cloudmon.detection.facts import Subject
 
-_log = structlog.get_logger(__name__)
-
-KEPT = 1_000
-"""Appliances whose state is kept in memory, those heard last; that of any other is read from the store."""
-
-READ_AT_ONCE = 100
-"""Appliances whose state is read from the store at once, before they are looked at."""
-
 MOST_LOOKS = 2_000
 """Appliances looked at in one turn; the others in the next."""
-
-WHOLE_AFTER = 100
-"""Differences after which a state is kept whole, so that it need not be added up from all of them."""
-
-MOST_WHOLE = 50
-"""States kept whole in one turn."""
-
-SILENT_INTERVALS, SILENT_S = 3, 60.0
-"""Reports that may be missing, and seconds beyond, before an agent is taken to fetch nothing."""
 
 BUILT_IN = "built-in"
 """Name of the policy that is there without any settings."""
@@ -84,20 +62,14 @@ class Insides:
     """The monitor's knowledge of insides. Reports may be handed in from any thread; all else is for whoever has the
     monitor's turn."""
 
-    store: Store
+    hearing: Hearing
     policies: Sequence[Policy]
-    line: Line = field(default_factory=Silent)
     outside: Outside = field(default_factory=Unasked)
     """Whoever asks appliances over the network."""
     _detector: Detector | None = None
-    _arrived: list[Report] = field(default_factory=list)
     _answered: set[ApplianceId] = field(default_factory=set)
     """Those whose probes have news."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _agents: dict[ApplianceId, Agent] | None = None
-    _states: OrderedDict[ApplianceId, GuestState] = field(default_factory=OrderedDict)
-    _differences: dict[ApplianceId, int] = field(default_factory=dict)
-    """Since the state was kept whole last, or since this monitor began."""
     _fresh: set[ApplianceId] = field(default_factory=set)
     _prints: dict[ApplianceId, Print] = field(default_factory=dict)
     _due: dict[ApplianceId, dt.datetime] = field(default_factory=dict)
@@ -116,8 +88,7 @@ class Insides:
 
     def heard(self, reports: Iterable[Report]) -> None:
         """These reports are in the store. From any thread; returns at once."""
-        with self._lock:
-            self._arrived.extend(reports)
+        self.hearing.heard(reports)
 
     def answered(self, appliances: Collection[ApplianceId]) -> None:
         """Probes of these have news. From any thread; returns at once."""
@@ -127,27 +98,25 @@ class Insides:
     @property
     def pending(self) -> bool:
         """Whether a report, or news of a probe, waits to be looked at."""
-        return bool(self._arrived or self._answered or self._fresh)
+        return bool(self.hearing.pending or self._answered or self._fresh)
 
     def is_due(self, now: dt.datetime) -> bool:
         """Whether an instant has come at which somebody is to be looked at again."""
         return any(now >= at for at in self._due.values())
 
-    def forget(self, appliances: Iterable[ApplianceId]) -> None:
+    def forget(self, appliances: Collection[ApplianceId]) -> None:
         """What is known of these agents is out of date: they were revoked."""
-        agents = self._known_agents()
-        for appliance in appliances:
-            found = self.store.agents.get(EVERYONE, appliance)
-            if found is None:
-                agents.pop(appliance, None)
-            else:
-                agents[appliance] = found
-            self._fresh.add(appliance)
+        self.hearing.forget(appliances)
+        self._fresh.update(appliances)
+
+    def keep_whole(self, owner: Ownership, now: dt.datetime) -> None:
+        """Keep whole, in the store, what has been told by many differences."""
+        self.hearing.keep_whole(owner, now)
 
     def judged_by(self, policies: Sequence[Policy]) -> None:
         """Other rules count from now on: everybody is looked at anew."""
         self.policies, self._detector = policies, None
-        self._fresh.update(self._known_agents())
+        self._fresh.update(self.hearing.agents())
         self._fresh.update(self._prints)
 
     # --- looking ----------------------------------------------------------------------------------------------------
@@ -187,10 +156,10 @@ class Insides:
             due = [m for m in estate.members if m.id in named and m.set_uid in estate.sets][:MOST_LOOKS]
         else:
             due = self._whom(estate, opened, now, urgent=urgent)
-        agents = self._known_agents()
+        agents = self.hearing.agents()
         looked: dict[ApplianceId, tuple[Print, Diagnosis]] = {}
         kept: dict[ApplianceId, Upkeep | None] = {}
-        for member, told in self._with_states(due):
+        for member, told in self.hearing.with_states(due):
             aset = estate.sets[member.set_uid]
             subject = self._subject(member, aset, views.get(member.cloud), told)
             diagnosis = self.detector.look(
@@ -207,7 +176,7 @@ class Insides:
         known: Mapping[ApplianceId, Upkeep] = self._upkeep
         if kept:
             known = {name: one for name, one in {**known, **kept}.items() if one is not None}
-        heard = _Heard(agents, estate, now)
+        heard = Heard(agents, estate, now)
         symptoms = self._symptoms_now(looked, remembered)
         by_cloud = remote.takes(estate, views, symptoms.keys()) if symptoms else {}
         inside = Inside(symptoms, heard, heard.abilities, known, by_cloud)
@@ -230,16 +199,6 @@ class Insides:
         found = dict.fromkeys(self._fresh)
         found.update(dict.fromkeys(appliance for appliance, at in self._due.items() if now >= at))
         return list(found)[:MOST_LOOKS]
-
-    def keep_whole(self, owner: Ownership, now: dt.datetime) -> None:
-        """Keep whole what has been told by many differences. One that does not add up is asked for anew."""
-        due = [appliance for appliance, count in self._differences.items() if count >= WHOLE_AFTER]
-        for appliance in due[:MOST_WHOLE]:
-            state = self._states_of([appliance]).get(appliance)
-            self._differences.pop(appliance)
-            if state is not None and not self.store.reports.snapshot(owner, state, now):
-                self._states.pop(appliance, None)
-                self.line.want_full([appliance])
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -281,7 +240,7 @@ class Insides:
 
         node = view.nodes.get(member.node_id) if view is not None and view.healthy else None
         appliance = member.id
-        agent = self._known_agents().get(appliance)
+        agent = self.hearing.agents().get(appliance)
         answers = self.outside.answers(appliance)
         return Subject(member, aset.name, aset.spec.template, node, agent, state, answers)
 
@@ -314,129 +273,11 @@ class Insides:
         instants += [diagnosis.due for _, diagnosis in looked.values() if diagnosis.due is not None]
         return min(instants, default=None)
 
-    # --- what was heard ---------------------------------------------------------------------------------------------
-
-    def _known_agents(self) -> dict[ApplianceId, Agent]:
-        if self._agents is None:
-            self._agents = {agent.appliance: agent for agent in self.store.agents.all(EVERYONE)}
-            # After a start nobody knows what of it was looked at.
-            self._fresh.update(self._agents)
-        return self._agents
-
     def _take_in(self) -> None:
-        agents = self._known_agents()
         with self._lock:
-            arrived, self._arrived = self._arrived, []
             self._fresh.update(self._answered)
             self._answered.clear()
-        self._fresh.update(report.appliance for report in arrived)
-        try:
-            for report in arrived:
-                self._add(report)
-                self._hear(report, agents)
-        except StoreError:
-            # All of it is in the store, and is read there when that is back.
-            for report in arrived:
-                self._states.pop(report.appliance, None)
-            self._agents = None
-            raise
-
-    def _hear(self, report: Report, agents: dict[ApplianceId, Agent]) -> None:
-        agent = agents.get(report.appliance)
-        if agent is None or (agent.instance, agent.incarnation) != (report.instance, report.incarnation):
-            agent = self.store.agents.get(EVERYONE, report.appliance)
-        if agent is not None:
-            agents[report.appliance] = replace(
-                agent,
-                boot=report.boot,
-                seq=report.seq,
-                hash=report.hash,
-                received_at=report.received_at,
-                offset_s=report.offset_s,
-                version=report.version,
-            )
-
-    def _add(self, report: Report) -> None:
-        """The appliance's state after a report; forgotten where the report does not build on what is kept here."""
-        before, kind = self._states.pop(report.appliance, None), report.kind
-        try:
-            if kind is ReportKind.FULL:
-                sections = states.whole(report.body)
-            elif before is not None and before.hash == report.base:
-                sections = states.apply(before.sections, report.body)
-            else:
-                return
-        except ValueError as error:
-            _log.warning("a report makes no sense", appliance=report.appliance, error=str(error))
-            return
-        self._differences[report.appliance] = (
-            0 if kind is ReportKind.FULL else self._differences.get(report.appliance, 0) + 1
-        )
-        self._keep(
-            GuestState(
-                report.appliance, report.incarnation, report.boot, report.seq, report.hash, report.reported_at,
-                report.received_at, sections,
-            )
-        )  # fmt: skip
-
-    def _keep(self, state: GuestState) -> None:
-        self._states[state.appliance] = state
-        self._states.move_to_end(state.appliance)
-        while len(self._states) > KEPT:
-            self._states.popitem(last=False)
-
-    def _with_states(self, members: Sequence[Member]) -> Iterator[tuple[Member, GuestState | None]]:
-        """Each with what it said of itself; None where nothing is known. A few at a time: more may be due at once than
-        are kept."""
-        for start in range(0, len(members), READ_AT_ONCE):
-            some = members[start : start + READ_AT_ONCE]
-            states = self._states_of([member.id for member in some])
-            for member in some:
-                yield member, states.get(member.id)
-
-    def _states_of(self, appliances: Iterable[ApplianceId]) -> dict[ApplianceId, GuestState]:
-        agents = self._known_agents()
-        speaking = [one for one in appliances if one in agents and agents[one].hash]
-        found = {one: self._states[one] for one in speaking if one in self._states}
-        unread = [one for one in speaking if one not in found]
-        if not unread:
-            return found
-        read = self.store.reports.states(EVERYONE, unread)
-        for state in read.values():
-            self._keep(state)
-        unsound = [one for one in unread if one not in read]
-        if unsound:
-            _log.warning("what these appliances said does not add up; a full report is asked for", count=len(unsound))
-            self.line.want_full(unsound)
-        return {**found, **read}
-
-
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    """Appliances whose agent takes commands: of their present node, believed, and not silent."""
-
-    agents: Mapping[ApplianceId, Agent]
-    estate: Estate
-    now: dt.datetime
-
-    def __contains__(self, appliance: object) -> bool:
-        agent = self.agents.get(appliance)  # type: ignore[call-overload]
-        if agent is None or agent.revoked_at is not None or agent.received_at is None:
-            return False
-        aset = self.estate.sets.get(agent.appliance.set_uid)
-        return is_heard(agent, aset.spec.template.report_interval_s if aset is not None else 0, self.now)
-
-    def abilities(self, appliance: ApplianceId) -> Container[str] | None:
-        """What the agent of an appliance performs; None: everything."""
-        agent = self.agents.get(appliance)
-        return None if agent is None else agent.abilities
-
-
-def is_heard(agent: Agent, interval_s: float, now: dt.datetime) -> bool:
-    """Whether an agent is believed and has not fallen silent, of an appliance that reports so often."""
-    if agent.revoked_at is not None or agent.received_at is None:
-        return False
-    return now <= agent.received_at + dt.timedelta(seconds=SILENT_INTERVALS * interval_s + SILENT_S)
+        self._fresh.update(self.hearing.news())
 
 
 def _print(member: Member) -> Print:

@@ -26,6 +26,7 @@ from cloudmon.model.offers import Offer
 from cloudmon.monitor import forecast, reporting, self_usage
 from cloudmon.monitor import wanted as wanting
 from cloudmon.monitor.act import Boot, as_it_is
+from cloudmon.monitor.hearing import Hearing
 from cloudmon.monitor.insides import Insides
 from cloudmon.monitor.journal import Journal
 from cloudmon.monitor.line import Line
@@ -227,7 +228,7 @@ class Service:
             clock=self.clock,
             policy=policy_of(self.settings, now.date(), confirmed=confirmed),
             journal=Journal(Path(self.settings.monitor.state_dir) / "journal.jsonl", self.settings.monitor.journal_mib),
-            insides=Insides(self.store, self.settings.rulebook()),
+            insides=Insides(Hearing(self.store), self.settings.rulebook()),
             boot=self._boot,
         )
         from cloudmon.monitor.herald import Herald  # noqa: PLC0415  # who only looks tells nobody
@@ -249,7 +250,7 @@ class Service:
         """Agents are served from now on; this is the line to them."""
         self.monitor.line = line
         if self.monitor.insides is not None:
-            self.monitor.insides.line = line
+            self.monitor.insides.hearing.line = line
 
     @property
     def began(self) -> bool:

@@ -12,6 +12,7 @@ from cloudmon.model.actions import GUEST_VERBS, Verb
 from cloudmon.model.guests import Agent, Enrolment, Report, ReportKind
 from cloudmon.model.policies import Policy, Remedy, Rule
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.monitor.hearing import Hearing
 from cloudmon.monitor.insides import Insides
 
 SICK = {"load": {"now": {"one": 99.0}}}
@@ -27,7 +28,7 @@ def test_a_ladder_begins_with_what_its_agent_can_do(
 ) -> None:
     of = Watched(tmp_path, specs=[spec(1)])
     ladder = (Remedy("app_restart", {"application": "shop"}), Remedy("reboot"))
-    of.monitor.insides = Insides(of.memory, (Policy("own", (Rule("busy", "load.one > 9", then=ladder),)),))
+    of.monitor.insides = Insides(Hearing(of.memory), (Policy("own", (Rule("busy", "load.one > 9", then=ladder),)),))
     of.tick(3)
     member, now = of.members()[0], of.clock.now()
     agent = Agent(member.id, "default", 1, "i" * 32, "osquery/5.12.1", now, 1, abilities=abilities)

@@ -21,7 +21,9 @@ from cloudmon.model.policies import OnUnknown, Policy, Remedy, Rule
 from cloudmon.model.requests import RequestState, RequestVerb
 from cloudmon.model.sets import Application, Template
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.monitor import hearing
 from cloudmon.monitor import insides as inside
+from cloudmon.monitor.hearing import Hearing
 from cloudmon.monitor.insides import Insides
 
 TEMPLATE = Template("web", {"*": "image-1"}, applications={"shop": Application(match="shop")}, report_interval_s=30)
@@ -69,9 +71,9 @@ class Inhabited(Watched):
 
     def inhabited(self) -> object:
         monitor = self._made()
-        monitor.insides = Insides(self.store, [Policy("ours", tuple(self.rules))])  # type: ignore[arg-type]
+        monitor.insides = Insides(Hearing(self.store), [Policy("ours", tuple(self.rules))])  # type: ignore[arg-type]
         self.line = Line()
-        monitor.line = monitor.insides.line = self.line
+        monitor.line = monitor.insides.hearing.line = self.line
         return monitor
 
     @property
@@ -298,7 +300,7 @@ def test_a_successor_knows_what_was_said_before(of: Inhabited) -> None:
 
 def test_states_that_are_kept_no_more_are_read_again(of: Inhabited, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many are due at once: a look with half of what is known would take the rest for unknown."""
-    monkeypatch.setattr(inside, "KEPT", 1)
+    monkeypatch.setattr(hearing, "KEPT", 1)
     of.say(1, up())
     of.say(2, up())
     of.tick()
@@ -308,7 +310,7 @@ def test_states_that_are_kept_no_more_are_read_again(of: Inhabited, monkeypatch:
 
 
 def test_what_was_told_by_many_differences_is_kept_whole(of: Inhabited, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inside, "WHOLE_AFTER", 3)
+    monkeypatch.setattr(hearing, "WHOLE_AFTER", 3)
     of.say(1, up(load={"one": 0.0}))
     for turn in range(1, 5):
         of.clock.advance(1)

@@ -18,6 +18,7 @@ from cloudmon.model.requests import RequestVerb
 from cloudmon.model.sets import Job, Template
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.courier import Courier
+from cloudmon.monitor.hearing import Hearing
 from cloudmon.monitor.insides import Insides
 from cloudmon.monitor.outside import Key, Target, address_of
 from cloudmon.settings import policies
@@ -50,7 +51,7 @@ class Probed(Watched):
         super().__init__(folder, specs=[spec(2, template=TEMPLATE)])
         built_in = policies.built_in().policy(policies.BUILT_IN)
         own = Policy("own", (Rule("unserved", "!probes.web.ok", then=then),), sets=("*",))
-        self.insides = Insides(self.memory, (built_in, own) if then else (built_in,))
+        self.insides = Insides(Hearing(self.memory), (built_in, own) if then else (built_in,))
         self.asking = self.insides.outside = Asking()
         self.monitor.insides = self.insides
         self.tick(3)
