@@ -196,6 +196,7 @@ def _reported(config: Path | None, tenant: str | None, text: str) -> tuple[dt.da
     """What the store knows of an appliance, or of all of a set."""
     from cloudmon.cli import opening
     from cloudmon.detection.facts import Subject
+    from cloudmon.reconcile import accounts
 
     with opening.opened(config, tenant) as at:
         target = opening.find(at.store, at.scope, text)
@@ -211,6 +212,7 @@ def _reported(config: Path | None, tenant: str | None, text: str) -> tuple[dt.da
                 target.aset.spec.template,
                 agent=at.store.agents.get(at.scope, member.id),
                 state=at.store.reports.state(at.scope, member.id),
+                accounts=accounts.wanted(target.aset, at.now),
             )
             for member in members
         ]
@@ -245,7 +247,7 @@ def _recorded(settings: Settings, target: str | None, path: Path, now: dt.dateti
         received_at=now,
         sections=_sections(path),
     )
-    return Subject(member, name, specs[name].template, state=state)
+    return Subject(member, name, specs[name].template, state=state, accounts=specs[name].accounts)
 
 
 def _sections(path: Path) -> Mapping[str, Mapping[str, object]]:

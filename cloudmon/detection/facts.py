@@ -19,6 +19,7 @@ from cloudmon.detection import versions
 from cloudmon.detection.needs import Need, project
 from cloudmon.detection.schema import FACTS
 from cloudmon.model.appliances import ApplianceState, Member
+from cloudmon.model.grants import SUDO, Access, fingerprint
 from cloudmon.model.guests import Agent, GuestState, Sections
 from cloudmon.model.nodes import Node
 from cloudmon.model.probes import ProbeResult
@@ -35,6 +36,8 @@ _NO_LOGIN = frozenset({"nologin", "false", "sync", "shutdown", "halt"})
 """Programs that let nobody in."""
 _ALWAYS = "root"
 """The account that every machine has."""
+_SUDO = frozenset({SUDO, "wheel"})
+"""Groups of those who may become root; a system has one or the other."""
 _AGENT = "cloudmon-agent"
 """In the command line of the agent, which belongs wherever it runs."""
 
@@ -54,6 +57,8 @@ class Subject:
     """What it said of itself; None when nothing, or nothing that adds up."""
     probes: Mapping[str, ProbeResult] = field(default_factory=dict)
     """What its probes came to last, by name, as far as they were ever asked."""
+    accounts: Mapping[str, Access] = field(default_factory=dict)
+    """The accounts that are granted on it now, by user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,13 @@ def _interval_s(subject: Subject) -> int:
         kept = kept.get(name) if isinstance(kept, Mapping) else None
     least = subject.template.report_interval_s
     return max(least, min(kept, MOST_INTERVAL_S)) if isinstance(kept, int) else least
+
+
+def granted_well(facts: Facts) -> list[str]:
+    """Users whose granted account is known to be as it was granted."""
+    found = _granted(facts)["accounts"]
+    items = found.items() if isinstance(found, Mapping) else ()
+    return [user for user, one in items if isinstance(one, Mapping) and one.get("state") == "right"]
 
 
 # --- groups that the monitor makes ------------------------------------------------------------------------------------
@@ -247,6 +259,37 @@ def _unexpected(facts: Facts) -> Mapping[str, object]:
     return found
 
 
+def _granted(facts: Facts) -> Mapping[str, object]:
+    """How each granted account stands; nothing is known of any where the appliance's accounts are not."""
+    told, granted = facts.sections.get("accounts"), facts.subject.accounts
+    found: dict[str, object] = {"accounts": dict.fromkeys(granted)}
+    if told is None:
+        return found
+    found["accounts"] = {user: _standing(told.get(user), access) for user, access in granted.items()}
+    made = (name for name, one in told.items() if isinstance(one, Mapping) and one.get("managed") is True)
+    found["left"] = sorted(set(made) - granted.keys())
+    return found
+
+
+def _standing(told: object, access: Access) -> Mapping[str, object]:
+    if not isinstance(told, Mapping):
+        return {"state": "missing"}
+    if told.get("managed") is not True:
+        return {"state": "foreign"}
+    keys, groups = told.get("keys"), told.get("groups")
+    if told.get("locked") is False:
+        return {"state": "password"}
+    if isinstance(groups, list) and {_right(one) for one in groups} != set(access.rights):
+        return {"state": "groups"}
+    if isinstance(keys, list) and sorted(map(str, keys)) != sorted({fingerprint(key) for key in access.keys}):
+        return {"state": "keys"}
+    return {"state": "right"} if isinstance(keys, list) and isinstance(groups, list) else {}
+
+
+def _right(group: object) -> str:
+    return SUDO if group in _SUDO else str(group)
+
+
 def _strays(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
     covered = _covering(tuple(patterns))
     return sorted({name for name in names if name != _ALWAYS and not covered(name)})
@@ -283,6 +326,7 @@ _MADE: Mapping[str, Callable[[Facts], Mapping[str, object] | None]] = {
     "declared": _declared,
     "unexpected": _unexpected,
     "versions": _versions,
+    "granted": _granted,
 }
 
 

@@ -286,6 +286,31 @@ _VERSIONS = Table(
     ),
     "name of a package that has a wanted version",
 )
+_GRANTED = Record(
+    {
+        "accounts": Field(
+            Table(
+                Record(
+                    {
+                        "state": _word(
+                            "How it is: as it was granted, missing, with other keys, in other groups, opened by a "
+                            "password too, or one that the agent did not make.",
+                            "right",
+                            "missing",
+                            "keys",
+                            "groups",
+                            "password",
+                            "foreign",
+                        )
+                    }
+                ),
+                "user name",
+            ),
+            "Accounts that are granted on it.",
+        ),
+        "left": Field(_TEXTS, "Accounts that the agent made and that are granted no more."),
+    }
+)
 _UNEXPECTED = Record(
     {
         "accounts": Field(
@@ -316,6 +341,7 @@ FACTS = Record(
         "probes": Field(_PROBES, "How the monitor was answered over the network; not known before it asked."),
         "declared": Field(_DECLARED, "What the template says of its inside."),
         "versions": Field(_VERSIONS, "How packages with a wanted version stand."),
+        "granted": Field(_GRANTED, "Accounts that are granted to people."),
         "unexpected": Field(_UNEXPECTED, "What is there and was not declared."),
     }
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from cloudmon.model.actions import GUEST_VERBS, Verb
+from cloudmon.model.actions import CLASS_OF, GUEST_VERBS, ActionClass, Verb
 
 
 class Terms(NamedTuple):
@@ -45,6 +45,13 @@ STANDING = frozenset({Verb.ACCOUNT_GRANT})
 
 OFFERED = tuple(sorted(GUEST_VERBS - STANDING))
 """Verbs that can be asked for, in order."""
+
+
+def class_of(verb: Verb, arguments: Mapping[str, str]) -> ActionClass:
+    """How much a command can hurt: an account that was made for somebody is taken back at no cost to others."""
+    if verb is Verb.ACCOUNT_REVOKE and arguments.get("only_made") == "yes":
+        return ActionClass.SAFE
+    return CLASS_OF[verb]
 
 
 def problem(verb: Verb, names: Iterable[str]) -> str:

@@ -35,6 +35,10 @@ class RequestVerb(enum.StrEnum):
     """A token by hand for one appliance's agent (argument ``id``); the token itself is in no store."""
     REVOKE = "revoke"
     """An appliance's agent is not listened to any more."""
+    GRANT = "grant"
+    """An account on all members of a set (arguments ``user``, ``keys``, ``rights``, ``until``)."""
+    WITHDRAW = "withdraw"
+    """Takes such an account back (argument ``user``)."""
     NOTIFY = "notify"
     """A test message to the notifier that is its target."""
 

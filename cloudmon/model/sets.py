@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from cloudmon.model.grants import Access, Grant
 from cloudmon.model.identity import DEFAULT_TENANT
 from cloudmon.model.probes import Probe
 from cloudmon.model.updates import Updates, Window
@@ -163,6 +164,8 @@ class SetSpec:
     healing: Healing = field(default_factory=Healing)
     maintenance: Window | None = None
     """When nobody minds restarts: nothing is healed, and what waits for a restart gets it. None: never."""
+    accounts: Mapping[str, Access] = field(default_factory=dict)
+    """Accounts on all members, by user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +231,8 @@ class ApplianceSet:
     warned_s: tuple[int, ...] = ()
     """Lease warnings already given."""
     controls: tuple[Control, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    """Accounts that people asked for and did not take back."""
 
     def control(self, kind: ControlKind, ordinal: int, now: dt.datetime) -> Control | None:
         """The control of ``kind`` in force for one member at ``now``, or None."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from cloudmon.model.grants import Access
 from cloudmon.model.probes import Probe
 from cloudmon.model.sets import Application, Healing, Job, Lease, Needs, SetSpec, Template
 from cloudmon.model.updates import Updates, Window
@@ -34,6 +35,7 @@ def from_json(value: Mapping[str, Any]) -> SetSpec:
         "clouds": tuple,
         "lease": _lease,
         "healing": _healing,
+        "accounts": lambda found: _each(found, "accounts", _access),
         "maintenance": lambda found: None if found is None else _made(Window, "maintenance", found, {"days": tuple}),
     }
     return _made(SetSpec, "set", value, nested)
@@ -77,6 +79,10 @@ def _job(value: Any) -> Job:
 
 def _probe(value: Any) -> Probe:
     return _made(Probe, "probe", value, {})
+
+
+def _access(value: Any) -> Access:
+    return _made(Access, "account", value, {"keys": tuple, "rights": tuple, "until": _instant})
 
 
 def _patterns(value: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -22,7 +22,7 @@ from cloudmon.model.requests import Request, RequestState, RequestVerb
 from cloudmon.model.sets import ApplianceSet, SetSpec
 from cloudmon.model.tenants import Scope
 from cloudmon.plugins import nearest
-from cloudmon.reconcile import adoption
+from cloudmon.reconcile import accounts, adoption
 from cloudmon.reconcile import requests as asking
 from cloudmon.reconcile.picture import Estate
 from cloudmon.reconcile.requests import Answer
@@ -83,6 +83,8 @@ class Desk:
         aset, members = self.target(request)
         if request.verb in (RequestVerb.ENROL, RequestVerb.REVOKE):
             return self._about_agent(request, members, now)
+        if request.verb in accounts.VERBS:
+            return self._about_account(request, aset, now)
         if aset is None:
             name, _ = asking.split(request.target)
             last = self.store.sets.named(Scope.of(request.tenant), name)
@@ -91,7 +93,7 @@ class Desk:
         answer = asking.answer(request, aset, members, now)
         if request.verb is RequestVerb.COMMAND and answer.state is RequestState.ACCEPTED and aset is not None:
             agents = self.store.agents.of_set(Scope.of(request.tenant), aset.uid)
-            unable = asking.cannot(request, members, agents)
+            unable = accounts.kept(request, aset, now) or asking.cannot(request, members, agents)
             return asking.refused(unable) if unable else answer
         return answer
 
@@ -121,6 +123,17 @@ class Desk:
             ),
         )
         return Answer(RequestState.DONE, f"a token for {request.target}, good once until {until:%H:%M:%S} UTC")
+
+    def _about_account(self, request: Request, aset: ApplianceSet | None, now: dt.datetime) -> Answer:
+        """An account on a set's members, or its end. Both may be repeated without harm: they are written before the
+        request is moved."""
+        asked = accounts.answer(request, aset, now)
+        if asked.grant is not None:
+            self.store.grants.give(self.owner, asked.grant, now)
+        if asked.withdraw and aset is not None:
+            said = {"by": request.author, "reason": request.reason}
+            self.store.grants.take_back(self.owner, aset.uid, asked.withdraw, now, **said)
+        return asked.answer
 
     def _try_out(self, request: Request, now: dt.datetime) -> Answer:
         """A test message; the same request again makes no second one."""

@@ -13,11 +13,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloudmon.model.appliances import ApplianceState, Member
 from cloudmon.model.changes import Change
 from cloudmon.model.findings import FindingKind
+from cloudmon.model.grants import Access
 from cloudmon.model.guests import GuestState, Report
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.policies import Policy, RuleState, Symptom
@@ -25,13 +26,15 @@ from cloudmon.model.sets import ApplianceSet
 from cloudmon.model.updates import Upkeep
 from cloudmon.monitor.hearing import Heard, Hearing
 from cloudmon.monitor.outside import Outside, Unasked
-from cloudmon.reconcile import calling, remote
+from cloudmon.reconcile import accounts, calling, remote
 from cloudmon.reconcile.picture import CloudView, Estate, Inside
 from cloudmon.store import Ownership
 
 if TYPE_CHECKING:
     from cloudmon.detection.detector import Detector, Diagnosis
     from cloudmon.detection.facts import Subject
+
+T = TypeVar("T")
 
 MOST_LOOKS = 2_000
 """Appliances looked at in one turn; the others in the next."""
@@ -73,6 +76,8 @@ class Insides:
     _fresh: set[ApplianceId] = field(default_factory=set)
     _prints: dict[ApplianceId, Print] = field(default_factory=dict)
     _due: dict[ApplianceId, dt.datetime] = field(default_factory=dict)
+    _accounts: dict[str, Mapping[str, Access]] = field(default_factory=dict)
+    """Those that were granted at the last look, by set."""
     _symptoms: dict[ApplianceId, tuple[Symptom, ...]] = field(default_factory=dict)
     _upkeep: dict[ApplianceId, Upkeep] = field(default_factory=dict)
 
@@ -151,6 +156,8 @@ class Insides:
         remembered: dict[ApplianceId, dict[str, RuleState]] = defaultdict(dict)
         for state in estate.rules:
             remembered[state.appliance][state.rule] = state
+        if not standing:
+            self._granted_anew(estate, now)
         if standing:
             named = opened.keys() | remembered.keys()
             due = [m for m in estate.members if m.id in named and m.set_uid in estate.sets][:MOST_LOOKS]
@@ -162,6 +169,9 @@ class Insides:
         for member, told in self.hearing.with_states(due):
             aset = estate.sets[member.set_uid]
             subject = self._subject(member, aset, views.get(member.cloud), told)
+            granted = accounts.wanted(aset, now)
+            if granted:
+                subject = replace(subject, accounts=granted)
             diagnosis = self.detector.look(
                 subject,
                 now,
@@ -199,6 +209,15 @@ class Insides:
         found = dict.fromkeys(self._fresh)
         found.update(dict.fromkeys(appliance for appliance, at in self._due.items() if now >= at))
         return list(found)[:MOST_LOOKS]
+
+    def _granted_anew(self, estate: Estate, now: dt.datetime) -> None:
+        """Look at all members of a set whose accounts are other ones than they were at the last look."""
+        for uid, aset in estate.sets.items():
+            wanted = accounts.wanted(aset, now)
+            if wanted == self._accounts.get(uid, {}):
+                continue
+            _set(self._accounts, uid, wanted)
+            self._fresh.update(one for one in self.hearing.agents() if one.set_uid == uid)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -284,8 +303,8 @@ def _print(member: Member) -> Print:
     return member.state, member.since, member.incarnation
 
 
-def _set(into: dict[ApplianceId, Any], appliance: ApplianceId, value: object) -> None:
+def _set(into: dict[T, Any], of: T, value: object) -> None:
     if value:
-        into[appliance] = value
+        into[of] = value
     else:
-        into.pop(appliance, None)
+        into.pop(of, None)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from cloudmon.model.actions import OPEN_INTENTS, Intent, IntentState, LogEntry, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Member
 from cloudmon.model.changes import Change, IntentUpdate
-from cloudmon.model.commands import TERMS
+from cloudmon.model.commands import TERMS, class_of
 from cloudmon.model.identity import ApplianceId
 from cloudmon.reconcile import case as cases
 from cloudmon.reconcile import remote
@@ -33,7 +33,8 @@ def opened(  # one thing each, named by the caller
 ) -> Step:
     """An action inside the appliance, for its agent to fetch."""
     intent = cases.new_intent(case, verb, origin=origin, reason=why, request_id=request_id)
-    intent = replace(intent, arguments=dict(arguments), deadline=case.later(TERMS[verb].timeout_s + FETCH_S))
+    deadline = case.later(TERMS[verb].timeout_s + FETCH_S)
+    intent = replace(intent, arguments=dict(arguments), deadline=deadline, action_class=class_of(verb, arguments))
     return Step(
         intent,
         Change(

@@ -16,8 +16,8 @@ from cloudmon.model.changes import Change
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.policies import Remedy, RuleState, Symptom
 from cloudmon.model.sets import ControlKind
+from cloudmon.reconcile import accounts, commands, decide
 from cloudmon.reconcile import case as cases
-from cloudmon.reconcile import commands, decide
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
 from cloudmon.reconcile.picture import CloudView
@@ -95,9 +95,14 @@ def _rung(case: Case, symptom: Symptom, *, takes: Container[str]) -> Decision:
         return _climbing(_wants(case, POWER[remedy.verb], why), case, symptom)
     verb = Verb(remedy.verb)
     if verb in GUEST_VERBS:
-        return _climbing(
-            commands.opened(case, verb, _arguments(remedy, symptom), Origin.OBSERVATION, why), case, symptom
-        )
+        arguments = _arguments(remedy, symptom)
+        if verb is Verb.ACCOUNT_GRANT:
+            access = accounts.wanted(case.aset, case.now).get(symptom.item)
+            # Taken back meanwhile: the next look finds that nothing is wanted.
+            if access is None:
+                return None
+            arguments = {"user": symptom.item, "key": "\n".join(access.keys), "rights": ",".join(access.rights)}
+        return _climbing(commands.opened(case, verb, arguments, Origin.OBSERVATION, why), case, symptom)
     return _climbing(decide.step(case, verb, Origin.OBSERVATION, why), case, symptom)
 
 

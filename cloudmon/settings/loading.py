@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
 from cloudmon.errors import SettingsError
+from cloudmon.model import grants
 from cloudmon.settings import malware, options, references, ruling, sentences, sources
+from cloudmon.settings.accounts import AccountSettings
 from cloudmon.settings.channel import ChannelSettings
 from cloudmon.settings.groups import CloudSettings, StoreSettings
 from cloudmon.settings.root import Settings
 from cloudmon.settings.sentences import Source
-from cloudmon.settings.wanted import TemplateSettings
+from cloudmon.settings.wanted import SetSettings, TemplateSettings
 
 
 def load(path: Path | str) -> Settings:
@@ -100,6 +102,28 @@ def _anchored(
                 found = text(template.user_data_file, "templates", name, "user_data_file")
                 yield name, template.model_copy(update={"user_data": found})
 
+    def accounts(name: str, of: Mapping[str, AccountSettings]) -> Iterator[tuple[str, AccountSettings]]:
+        for user, account in of.items():
+            key = ("sets", name, "accounts", user)
+            found = list(account.keys)
+            for path in account.key_files:
+                known, content = len(faults), text(path, *key, "key_files")
+                if len(faults) > known:
+                    continue
+                try:
+                    found += grants.keys(content)
+                except ValueError as error:
+                    faults.append(source.problem((*key, "key_files"), str(error), value=str(path)))
+            if not found and not account.key_files:
+                faults.append(
+                    source.problem((*key, "keys"), "is missing: an account is opened by keys", with_value=False)
+                )
+            yield user, account.model_copy(update={"keys": tuple(dict.fromkeys(found))})
+
+    def sets() -> Iterator[tuple[str, SetSettings]]:
+        for name, aset in settings.sets.items():
+            yield name, aset.model_copy(update={"accounts": dict(accounts(name, aset.accounts))})
+
     def clouds() -> Iterator[tuple[str, CloudSettings]]:
         for name, cloud in settings.clouds.items():
             yield name, cloud.model_copy(update={"options": checked.get(name, cloud.options)})
@@ -130,6 +154,7 @@ def _anchored(
             "monitor": monitor,
             "clouds": dict(clouds()),
             "templates": dict(templates()),
+            "sets": dict(sets()),
             "channel": channel(),
         }
     )

@@ -28,6 +28,8 @@ NOTIFY = "notify"
 """And this: somebody is told, and the next rung follows at once."""
 EVERYBODY = "*"
 """All notifiers: whom ``notify`` means that names nobody."""
+GRANTED = "granted.accounts"
+"""What a rule stands for that may have accounts made."""
 VERBS = (*ON_NODES, REPLACE, NOTIFY, *commands.OFFERED)
 """Everything that may stand in ``then``."""
 
@@ -132,6 +134,8 @@ def _place(error: RuleError, path: Path) -> str:
 
 def _unable(remedy: RemedySettings, rule: RuleSettings) -> str:
     """Why a remedy cannot be; empty when it can."""
+    if remedy.verb == Verb.ACCOUNT_GRANT and rule.each == GRANTED:
+        return "takes no arguments: what is granted says them" if remedy.arguments else ""
     if remedy.verb not in VERBS:
         return f"is no action that a rule can take{nearest(remedy.verb, [str(verb) for verb in VERBS])}"
     if remedy.verb == NOTIFY:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from cloudmon.model.identity import DEFAULT_TENANT
 from cloudmon.model.sets import Healing, Lease, Needs, SetSpec, Template
+from cloudmon.settings.accounts import AccountSettings, User
 from cloudmon.settings.groups import Group
 from cloudmon.settings.inside import ApplicationSettings, File, JobSettings, Word
 from cloudmon.settings.outside import OutsideProbeSettings
@@ -220,6 +221,9 @@ class SetSettings(Group):
     healing: HealingSettings = HealingSettings()
     maintenance: MaintenanceSettings | None = None
     """When nobody minds restarts: nothing is healed then, and what waits for a restart gets it. None: never."""
+    accounts: dict[User, AccountSettings] = Field(default_factory=dict)
+    """Accounts on all members, by user: made where they are missing, mended, and gone when they are not here any
+    more."""
 
     def spec(self, name: str, template: Template) -> SetSpec:
         """The model's set. The order of ``clouds`` means nothing, so writing them in another order is no new
@@ -233,4 +237,5 @@ class SetSettings(Group):
             lease=self.lease.lease(),
             healing=Healing(**dict(self.healing)),
             maintenance=self.maintenance.window() if self.maintenance is not None else None,
+            accounts={user: found.access() for user, found in self.accounts.items()},
         )

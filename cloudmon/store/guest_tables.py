@@ -110,8 +110,27 @@ class RuleRow(Row, table=True):
     intent_id: str = text()
 
 
+class GrantRow(Row, table=True):
+    """Accounts on the members of sets; at most one stands for each set and user."""
+
+    __tablename__ = "grants"
+    __table_args__ = (index("ix_grants_standing", "set_uid", "user", where="revoked_at IS NULL", unique=True),)
+    id: str = text(key=True)
+    tenant: str = text()
+    set_uid: str = text(foreign="sets.uid")
+    user: str = text()
+    keys: list[str] = structure()
+    rights: list[str] = structure()
+    author: str = text()
+    reason: str = text()
+    since: dt.datetime = instant()
+    until: dt.datetime | None = instant(null=True)
+    revoked_at: dt.datetime | None = instant(null=True)
+
+
 enrolments = table(EnrolmentRow)
 agents = table(AgentRow)
 report_snapshots = table(ReportSnapshot)
 report_changes = table(ReportChange)
 rule_states = table(RuleRow)
+grants = table(GrantRow)

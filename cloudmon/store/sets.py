@@ -17,9 +17,11 @@ from cloudmon.model import specs
 from cloudmon.model.actions import LogEntry
 from cloudmon.model.appliances import ApplianceState, Cause, HistoryEntry, Power
 from cloudmon.model.changes import Change
+from cloudmon.model.grants import Grant
 from cloudmon.model.sets import ApplianceSet, Control, NextGeneration, SetSpec
 from cloudmon.model.tenants import EVERYONE, Scope
 from cloudmon.store import controls as control_rows
+from cloudmon.store import grants as grant_rows
 from cloudmon.store import ledger
 from cloudmon.store.appending import history_row
 from cloudmon.store.database import Database
@@ -51,7 +53,8 @@ class Sets:
     # --- reading ------------------------------------------------------------------------------------------------
 
     def active(self, scope: Scope) -> list[ApplianceSet]:
-        """Sets that are not retired, by name; with the controls that are not released."""
+        """Sets that are not retired, by name; with the controls that are not released, and
+        the grants that were not taken back."""
         return self._where(scope, sets.c.retired_at.is_(None))
 
     def all(self, scope: Scope) -> list[ApplianceSet]:
@@ -125,7 +128,10 @@ class Sets:
             laid: defaultdict[str, list[Control]] = defaultdict(list)
             for control in control_rows.standing(connection, scope):
                 laid[control.set_uid].append(control)
-            return [_from_row(row, tuple(laid[row.uid])) for row in rows]
+            given: defaultdict[str, list[Grant]] = defaultdict(list)
+            for grant in grant_rows.standing(connection, scope):
+                given[grant.set_uid].append(grant)
+            return [_from_row(row, tuple(laid[row.uid]), tuple(given[row.uid])) for row in rows]
 
         return self._database.read(work)
 
@@ -272,7 +278,7 @@ def _want_members(writing: Writing, uid: str, spec: SetSpec, now: dt.datetime, r
         writing.connection.execute(sa.insert(history), [history_row(spec.tenant, entry) for entry in entries])
 
 
-def _from_row(row: Any, controls: tuple[Control, ...]) -> ApplianceSet:
+def _from_row(row: Any, controls: tuple[Control, ...], grants: tuple[Grant, ...]) -> ApplianceSet:
     return ApplianceSet(
         uid=row.uid,
         name=row.name,
@@ -287,4 +293,5 @@ def _from_row(row: Any, controls: tuple[Control, ...]) -> ApplianceSet:
         retired_at=row.retired_at,
         warned_s=tuple(row.warned_s),
         controls=controls,
+        grants=grants,
     )

@@ -18,6 +18,7 @@ from cloudmon.store.anchors import Anchors
 from cloudmon.store.controls import Controls
 from cloudmon.store.database import Database
 from cloudmon.store.findings import Findings
+from cloudmon.store.grants import Grants
 from cloudmon.store.incarnations import Incarnations
 from cloudmon.store.intents import Intents
 from cloudmon.store.ledger import Ledger
@@ -64,6 +65,7 @@ class Store:
         self.spans = Spans(database, owned)
         self.requests = Requests(database, owned)
         self.controls = Controls(database, owned)
+        self.grants = Grants(database, owned)
         self.offers = Offers(database)
         self.findings = Findings(database)
         self.timers = Timers(database)

@@ -20,7 +20,7 @@ from cloudmon.model.requests import RequestState, RequestVerb
 from cloudmon.model.sets import ControlKind
 from cloudmon.model.usage import Dimension, Mark
 from cloudmon.store.columns import amount, flag, instant, numbered, structure, text, whole, word
-from cloudmon.store.guest_tables import agents, enrolments, report_changes, report_snapshots, rule_states
+from cloudmon.store.guest_tables import agents, enrolments, grants, report_changes, report_snapshots, rule_states
 from cloudmon.store.message_tables import deliveries, messages
 from cloudmon.store.rows import Row, index, table
 
@@ -418,6 +418,7 @@ __all__ = [
     "enrolments",
     "estates",
     "findings",
+    "grants",
     "history",
     "incarnations",
     "intents",

@@ -10,18 +10,34 @@ from typing import Any
 from cloudmon.model import states
 from cloudmon.model.actions import IntentState, Verb
 from cloudmon.model.changes import Change
+from cloudmon.model.grants import Access, Grant
 from cloudmon.model.guests import Agent, Enrolment, GuestState, Report, ReportKind, Result, Sections
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.policies import RuleState
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.testing.store_words import START, StoreWords, later
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICRJAGUFPQ3HM6zQxwCH0dFT3G+gLJ8dP4bKpXU7u3Wd ada@here"
 BEFORE: Sections = {"memory": {"now": {"available_mib": 512}}, "packages": {"nginx": {"version": "1.24"}}}
 AFTER: Sections = {"memory": {"now": {"available_mib": 498.5}}, "accounts": {"ann": {"uid": 1000, "locked": False}}}
 
 
 class GuestWords(StoreWords):
     """Words for agents and what they say."""
+
+    def grant(self, aset: ApplianceSet, user: str = "ada", name: str = "grant-1", **other: Any) -> Grant:
+        """An account that is not granted yet."""
+        values: dict[str, Any] = {
+            "id": name,
+            "tenant": aset.tenant,
+            "set_uid": aset.uid,
+            "user": user,
+            "access": Access((KEY,), ("sudo",), later(3_600)),
+            "author": "ann",
+            "reason": "on call",
+            "since": START,
+        }
+        return Grant(**{**values, **other})
 
     def enrolment(self, appliance: ApplianceId, name: str = "m-1", **other: Any) -> Enrolment:
         """A token made by hand, not written yet."""

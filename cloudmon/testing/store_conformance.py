@@ -19,6 +19,7 @@ import pytest
 
 from cloudmon.store import Store, open_store
 from cloudmon.testing.agent_laws import AgentLaws
+from cloudmon.testing.grant_laws import GrantLaws
 from cloudmon.testing.ledger_laws import LedgerLaws
 from cloudmon.testing.log_laws import LogLaws
 from cloudmon.testing.message_laws import MessageLaws
@@ -33,7 +34,7 @@ LOG_KEY = b"a key of thirty-two bytes for us"
 
 
 class StoreConformance(
-    LedgerLaws, SetLaws, UsageLaws, LogLaws, AgentLaws, ReportLaws, RuleLaws, MessageLaws, TenancyLaws
+    LedgerLaws, SetLaws, UsageLaws, LogLaws, AgentLaws, ReportLaws, RuleLaws, GrantLaws, MessageLaws, TenancyLaws
 ):
     """The suite; the laws are in the classes above."""
 

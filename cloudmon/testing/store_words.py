@@ -241,6 +241,7 @@ class StoreWords:
             store.findings.open(EVERYONE),
             store.requests.recent(EVERYONE, later(-86_400)),
             store.controls.active(EVERYONE, later(1)),
+            store.grants.standing(EVERYONE),
             store.agents.all(EVERYONE),
             [store.reports.history(EVERYONE, agent.appliance) for agent in store.agents.all(EVERYONE)],
             store.rules.all(EVERYONE),

@@ -68,6 +68,8 @@ class TenancyLaws(GuestWords):
         "requests.open": lambda store, scope, _, __: store.requests.open(scope),
         "requests.recent": lambda store, scope, _, __: store.requests.recent(scope, later(-99)),
         "requests.get": lambda store, scope, _, it: store.requests.get(scope, it.request_id),
+        "grants.standing": lambda store, scope, _, __: store.grants.standing(scope),
+        "grants.of_set": lambda store, scope, aset, _: store.grants.of_set(scope, aset.uid),
         "controls.active": lambda store, scope, _, __: store.controls.active(scope, later(9)),
         "findings.open": lambda store, scope, _, __: store.findings.open(scope),
         "findings.of": lambda store, scope, _, it: store.findings.of(scope, it.finding.subject),
@@ -163,6 +165,7 @@ class TenancyLaws(GuestWords):
         store.messages.route(self._owner, [self.delivery(f"d-{aset.uid}", tenant=tenant), digest])
         store.requests.add(request)
         store.controls.lay(self._owner, Control(0, ControlKind.PAUSE, aset.uid, 1, "ann", "", START, None), START)
+        store.grants.give(self._owner, self.grant(aset, name=f"grant-{aset.uid}"), START)
         choice = Choice(Offer("east", "small", "a", 1, 1024, 10), True, "only one")
         store.placements.put(self._owner, aset.uid, 1, [choice], START)
         agent = self.agent(ApplianceId(aset.uid, 1), tenant=tenant)

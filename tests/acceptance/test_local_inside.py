@@ -8,13 +8,16 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from local_estate import Local
 from served import until
 
 from cloudmon.model.actions import Intent, IntentState, Verb
+from cloudmon.model.grants import fingerprint
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.testing.guest_words import KEY
 
 REASON = ("--reason", "test")
 SLOW = """[templates.shop.jobs.slow]
@@ -179,3 +182,41 @@ def test_a_monitor_killed_while_a_command_runs_hears_of_it_once(shop: Shop) -> N
     until(lambda: job().state is IntentState.DONE, "its successor hears how it ended")
     assert (job().result["exit"], job().result["output"]) == (0, "said\n")
     assert done.read_text() == "once\n"
+
+
+def test_an_account_is_on_all_members_whatever_becomes_of_them_until_it_is_revoked(shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "id.pub"
+    file.write_text(f"{KEY}\n")
+    grant = ("shop", "ada", "--key-file", str(file), "--rights", "sudo", "--until", "30d", *REASON)
+    assert "ada is granted an account on all of shop until" in shop.cli("accounts", "grant", *grant).stdout
+
+    def right(ordinal: int) -> bool:
+        told = shop.told(ordinal, "accounts").get("ada", {})
+        return (told.get("groups"), told.get("keys")) == (["sudo"], [fingerprint(KEY)])
+
+    until(lambda: right(1) and right(2), "it is on both")
+    keys = shop.root("shop", 1) / "home/ada/.ssh/authorized_keys"
+    assert KEY in keys.read_text()
+    keys.write_text(f"{keys.read_text()}{KEY.replace('ICRJ', 'ICRK')}\n")
+    until(lambda: keys.read_text().count("ssh-ed25519") == 1, "a key more is taken out again")
+    before = shop.node("shop", 2)
+    shop.cli("act", "shop/2", "replace", *REASON)
+    until(lambda: shop.runs("shop", 2) and shop.node("shop", 2) != before and right(2), "it is on the new machine")
+    until(shop.well, "nothing is wrong any more")
+    assert "2 of 2" in shop.cli("accounts", "list", "shop").stdout
+
+    assert "ada is granted on shop" in shop.cli(
+        "act", "shop/1", "account_revoke", "user=ada", *REASON, code=1
+    ).stderr  # fmt: skip
+    shop.cli("accounts", "revoke", "shop", "ada", *REASON)
+    until(lambda: not any("ada" in shop.told(ordinal, "accounts") for ordinal in (1, 2)), "it is gone from both")
+    assert not (shop.root("shop", 1) / "home/ada").exists()
+    tells(shop.story(1), "the account ada is granted no more", "account_revoke done")
+
+
+def test_a_stray_account_is_found_and_taken_away(shop: Shop) -> None:
+    passwd = shop.root("shop", 1) / "etc/passwd"
+    passwd.write_text(f"{passwd.read_text()}eve:x:1666:1666::/home/eve:/bin/sh\n")
+    until(lambda: "eve" not in passwd.read_text(), "it is taken away")
+    until(shop.well, "nothing is wrong any more")
+    assert shop.intents(Verb.ACCOUNT_REVOKE, 1)[-1].arguments == {"user": "eve"}

@@ -11,6 +11,7 @@ from cloudmon.detection.detector import Detector
 from cloudmon.detection.facts import Subject
 from cloudmon.detection.judge import Judged
 from cloudmon.model.appliances import ApplianceState, Member, Power
+from cloudmon.model.grants import Access
 from cloudmon.model.guests import Agent, GuestState
 from cloudmon.model.nodes import Node, NodeState
 from cloudmon.model.policies import Policy, Rule
@@ -85,6 +86,7 @@ def subject(  # what tests vary
     member: Mapping[str, object] | None = None,
     agent: bool = True,
     told: bool = True,
+    granted: Mapping[str, Access] | None = None,
 ) -> Subject:
     """The appliance storefront/3, with sections changed (None takes one away)."""
     here = Member(
@@ -117,6 +119,7 @@ def subject(  # what tests vary
         if agent
         else None,
         GuestState(here.id, 1, "b1", 7, "h", heard_at, heard_at, found) if told else None,
+        accounts=granted or {},
     )
 
 

@@ -20,12 +20,13 @@ SUBCOMMANDS = {
     "audit": ("verify", "show"),
     "policy": ("list", "show", "test"),
     "notify": ("list", "test"),
+    "accounts": ("grant", "revoke", "list"),
 }
 SILENT = {"init", "schema", "run", "upgrade"}
 READS = [
     name
     for name in COMMANDS
-    if name not in {*SILENT, "sets", "placement", "audit", "policy", "agent", "template", "notify"}
+    if name not in {*SILENT, "sets", "placement", "audit", "policy", "agent", "template", "notify", "accounts"}
 ]
 
 

@@ -8,7 +8,9 @@ from examined import GB, HASH, NOW, ago, built_in, probed, sections, subject, wi
 from cloudmon.detection.facts import Subject
 from cloudmon.detection.judge import Verdict
 from cloudmon.model.appliances import ApplianceState, Power
+from cloudmon.model.grants import Access
 from cloudmon.model.sets import Application
+from cloudmon.testing.guest_words import KEY
 
 FIRES, QUIET, UNKNOWN = Verdict.HOLDS, Verdict.CLEAR, Verdict.UNKNOWN
 
@@ -44,6 +46,13 @@ def disk(*, told: object) -> Subject:
 
 def memory(**told: object) -> Subject:
     return subject({"memory": {"now": told}})
+
+
+GRANTED = {"ada": Access((KEY,), ("sudo",))}
+
+
+def account(told: object) -> Subject:
+    return subject({"accounts": {"ada": told} if told is not None else {}}, granted=GRANTED)
 
 
 SILENT = subject({}, heard_s=151)
@@ -108,6 +117,18 @@ CASES = [
     ("stray-account", None, subject({"accounts": {"ada": {"shell": "/bin/sh", "managed": True}}}), QUIET),
     ("stray-account", "", subject({"accounts": None}), UNKNOWN),
     ("stray-account", "", subject(template=with_template(accounts=None)), UNKNOWN),
+    ("account-drift", "ada", account({"keys": [], "groups": [], "managed": True}), FIRES),
+    ("account-drift", "ada", account(None), FIRES),
+    ("account-drift", "ada", account({"managed": True}), UNKNOWN),
+    ("account-drift", "ada", account({"keys": []}), QUIET),
+    ("account-drift", "ada", subject({"accounts": None}, granted=GRANTED), UNKNOWN),
+    ("account-drift", None, subject(), QUIET),
+    ("account-foreign", "ada", account({"keys": []}), FIRES),
+    ("account-foreign", "ada", account(None), QUIET),
+    ("account-foreign", "ada", subject({"accounts": None}, granted=GRANTED), UNKNOWN),
+    ("account-left", "eve", subject({"accounts": {"eve": {"managed": True}}}, granted=GRANTED), FIRES),
+    ("account-left", None, subject({"accounts": {"eve": {"managed": False}}}, granted=GRANTED), QUIET),
+    ("account-left", "", subject({"accounts": None}), UNKNOWN),
     ("stray-process", "miner", subject({"processes": {"9": {"name": "miner", "command": "./miner"}}}), FIRES),
     ("stray-process", None, subject(), QUIET),
     ("stray-process", "", subject({"processes": None}), UNKNOWN),

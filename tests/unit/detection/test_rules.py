@@ -185,6 +185,7 @@ def test_every_built_in_rule_is_good_and_speaks_to_people() -> None:
     assert {rules.ready(found.name, rule).rule.name for rule in found.rules} == {
         "node-down", "report-silent", "application-down", "probe-failed", "restart-loop", "disk-nearly-full",
         "malware",
-        "memory-pressure", "package-outdated", "file-changed", "stray-account", "stray-process",
+        "memory-pressure", "package-outdated", "file-changed", "stray-account", "stray-process", "account-drift",
+        "account-foreign", "account-left",
     }  # fmt: skip
     assert all(rule.message for rule in found.rules)
