@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Callable, NamedTuple
 
-from . import config, enrolling, userdb
+from . import config, enrolling, peers, userdb
 from .applications import Applications
 from .buffer import Buffer
 from .clock import Clock
@@ -233,6 +233,10 @@ class Agent:
         self.config = wanted
         self._applications.declare(wanted.applications)
         self._watch.declare(wanted.malware)
+        try:
+            peers.keep(self._root, wanted.peers)
+        except OSError as wrong:
+            self._log.once("the directory of peers", f"cannot be kept: {wrong}"[:300])
         self._wake.set()
 
     def _enrol(self, boot: str, *, patient: bool) -> None:

@@ -58,6 +58,8 @@ class Config(NamedTuple):
     applications: dict[str, Application] = {}  # noqa: RUF012
     files: tuple[str, ...] = ()
     jobs: dict[str, Job] = {}  # noqa: RUF012
+    peers: dict[str, Any] = {}  # noqa: RUF012
+    """The directory of the set, as the monitor told it; empty: there is none."""
     malware: Malware | None = None
     """None: nobody looks for it."""
 
@@ -95,6 +97,7 @@ def parse(told: dict[str, Any], *, starts_at_boot: bool) -> Config:
         files=tuple(sorted({path for path in paths if isinstance(path, str) and _absolute(path)})[:MOST_FILES]),
         jobs=jobs,
         malware=_malware(told.get("malware")),
+        peers=told["peers"] if isinstance(told.get("peers"), dict) else {},
     )
 
 

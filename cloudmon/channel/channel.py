@@ -133,6 +133,11 @@ class Channel:
         returns at once."""
         self._post.ring(appliances)
 
+    def retell(self, set_uids: Iterable[str]) -> None:
+        """What the agents of these sets are told is another thing: whoever waits is told now, the others with the
+        reply to their next request. From any thread; returns at once."""
+        self._post.retell(set_uids, self._configs.forget)
+
     def want_full(self, appliances: Iterable[ApplianceId]) -> None:
         """Ask these for a full report with the reply to their next one. From any thread; returns at once."""
         self._intake.want_full(appliances)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
@@ -12,7 +12,8 @@ from cloudmon.channel import malware
 from cloudmon.clock import Clock
 from cloudmon.errors import StoreError
 from cloudmon.model import states
-from cloudmon.model.sets import Application, Template
+from cloudmon.model.peers import Peer, directory
+from cloudmon.model.sets import ApplianceSet, Application, Template
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.settings import MalwareSettings
 from cloudmon.store import Store
@@ -20,6 +21,10 @@ from cloudmon.store import Store
 FRESH_S = 10.0
 """Seconds that a set's template is believed to be what the store has; after them it is read again, once for all the
 agents of the set."""
+
+
+MOST_PEERS = 1_000
+"""Members that a set's agents are told of: what they are told goes to each of them at each change."""
 
 
 class Config(NamedTuple):
@@ -38,6 +43,7 @@ def of_template(
     set_name: str = "",
     least_interval_s: float = 1.0,
     looks_for: MalwareSettings | None = None,
+    peers: Sequence[Peer] = (),
 ) -> Config:
     """What the agents of a template's appliances are told. Pure: the same template gives the same hash, and the same
     malware to look for."""
@@ -51,12 +57,32 @@ def of_template(
             name: {"argv": list(job.argv), "timeout_s": job.timeout_s} for name, job in template.jobs.items()
         },
         "accounts": {},
-        "peers": {},
+        "peers": _peers(template, peers),
     }  # fmt: skip
     if looks_for is not None:
         content["malware"] = malware.told(looks_for)
-    text = states.canonical(content)
-    return Config(set_name, content, hashlib.sha256(text.encode("utf-8")).hexdigest(), interval_s)
+    return Config(set_name, content, hash_of(content), interval_s)
+
+
+def hash_of(content: Mapping[str, Any]) -> str:
+    """By which agents say what they have."""
+    return hashlib.sha256(states.canonical(content).encode("utf-8")).hexdigest()
+
+
+def _peers(template: Template, found: Sequence[Peer]) -> dict[str, Any]:
+    if template.peers is None:
+        return {}
+    members = {
+        peer.name: {
+            "ordinal": peer.ordinal,
+            "state": peer.state.value,
+            "incarnation": peer.incarnation,
+            "private": list(peer.private),
+            "public": list(peer.public),
+        }
+        for peer in found[:MOST_PEERS]
+    }
+    return {"ports": list(template.peers.ports), "hosts": template.peers.hosts, "members": members}
 
 
 def _application(found: Application) -> dict[str, Any]:
@@ -135,4 +161,9 @@ class Configs:
             set_name=found.spec.name,
             least_interval_s=self._least_interval_s,
             looks_for=self._looks_for(),
+            peers=self._peers_of(found) if template.peers is not None else (),
         )
+
+    def _peers_of(self, aset: ApplianceSet) -> Sequence[Peer]:
+        members = self._store.members.of_set(EVERYONE, aset.uid)
+        return directory(aset, members, self._store.incarnations.at(EVERYONE, aset.uid, self._clock.now()))

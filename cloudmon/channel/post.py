@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
@@ -75,6 +75,21 @@ class Post:
         self._rung += 1
         for appliance in appliances:
             self._open.pop(appliance, None)
+            self._wake(appliance)
+
+    def retell(self, set_uids: Iterable[str], first: Callable[[str], None]) -> None:
+        """What the agents of these sets are told is another thing: ``first`` is told of each set, then all who wait
+        for one of its appliances are answered. From any thread; returns at once."""
+        loop = self._loop
+        if loop is None:
+            return
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._retell, frozenset(set_uids), first)
+
+    def _retell(self, set_uids: Collection[str], first: Callable[[str], None]) -> None:
+        for uid in set_uids:
+            first(uid)
+        for appliance in [one for one in self._waiting if one.set_uid in set_uids]:
             self._wake(appliance)
 
     def _wake(self, appliance: ApplianceId) -> None:

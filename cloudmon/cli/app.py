@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Entry] = {
     "notify": Entry("notify:app", "List who is told of findings, and send them test messages."),
     "confirm": Entry("act:confirm", "Let pass for an hour what a breaker holds back."),
     "sets": Entry("sets:app", "List, show, extend, pause, protect, maintain, release and retire sets."),
+    "peers": Entry("peers:peers", "Show the members of a set and where they are reached."),
     "accounts": Entry("accounts:app", "Grant people accounts on the members of sets, and take them back."),
     "why": Entry("why:why", "Tell the story of an appliance: facts, decisions, actions, outcomes."),
     "diff": Entry("diff:diff", "Show what changed between two instants."),

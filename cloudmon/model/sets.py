@@ -65,6 +65,16 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Peers:
+    """What members of a set are to know of each other."""
+
+    ports: tuple[int, ...] = ()
+    """Ports at which they serve each other."""
+    hosts: bool = False
+    """True: their names come into the hosts file, too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """Appliance definition."""
 
@@ -98,6 +108,8 @@ class Template:
     """How outdated packages are brought to their wanted version. None: they are only shown."""
     probes: Mapping[str, Probe] = field(default_factory=dict)
     """How the monitor asks it over the network whether it serves, by name."""
+    peers: Peers | None = None
+    """Has members of a set told of each other. None: they are not."""
 
 
 @dataclass(frozen=True, slots=True)

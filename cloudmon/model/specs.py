@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from cloudmon.model.grants import Access
 from cloudmon.model.probes import Probe
-from cloudmon.model.sets import Application, Healing, Job, Lease, Needs, SetSpec, Template
+from cloudmon.model.sets import Application, Healing, Job, Lease, Needs, Peers, SetSpec, Template
 from cloudmon.model.updates import Updates, Window
 
 T = TypeVar("T")
@@ -65,6 +65,7 @@ def _template(value: Mapping[str, Any]) -> Template:
         "processes": _patterns,
         "updates": lambda found: None if found is None else _made(Updates, "updates", found, {}),
         "probes": lambda found: _each(found, "probes", _probe),
+        "peers": lambda found: None if found is None else _made(Peers, "peers", found, {"ports": tuple}),
     }
     return _made(Template, "template", value, nested)
 

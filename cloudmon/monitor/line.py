@@ -17,6 +17,9 @@ class Line(Protocol):
     def reload(self, appliances: Iterable[ApplianceId]) -> None:
         """These agents are not believed any more, or others are."""
 
+    def retell(self, set_uids: Iterable[str]) -> None:
+        """What the agents of these sets are told is another thing now."""
+
     def want_full(self, appliances: Iterable[ApplianceId]) -> None:
         """What these appliances said does not add up: only a full report helps."""
 
@@ -29,6 +32,9 @@ class Silent:
 
     def reload(self, appliances: Iterable[ApplianceId]) -> None:
         """Whoever serves agents later reads them from the store."""
+
+    def retell(self, set_uids: Iterable[str]) -> None:
+        """Whoever serves agents later tells them what the store has."""
 
     def want_full(self, appliances: Iterable[ApplianceId]) -> None:
         """It is found out again."""

@@ -20,7 +20,7 @@ from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node
 from cloudmon.model.sets import ApplianceSet, Healing, SetSpec
 from cloudmon.model.tenants import EVERYONE
-from cloudmon.monitor import act, adopt, asks, markets, observe, outside, reporting
+from cloudmon.monitor import act, adopt, asks, markets, observe, outside, peering, reporting
 from cloudmon.monitor import estate as estates
 from cloudmon.monitor import wanted as wanting
 from cloudmon.monitor.act import Actor, Call
@@ -129,7 +129,9 @@ class Monitor:
             asked = estates.born_of(self.store, estate, now)
             desk.follow(estate, asked, now)
             plan = self._plan(estate, views, asked, index, moment)
-            changed = self._write([*doubted, *found.changes, *plan.changes], now)
+            changes = [*doubted, *found.changes, *plan.changes]
+            changed = self._write(changes, now)
+            peering.tell(self.line, changes, estate.sets)
             if self.insides is not None:
                 self.insides.written(found)
                 self.insides.keep_whole(self.owner, now)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from cloudmon.model.identity import DEFAULT_TENANT
-from cloudmon.model.sets import Healing, Lease, Needs, SetSpec, Template
+from cloudmon.model.sets import Healing, Lease, Needs, Peers, SetSpec, Template
 from cloudmon.settings.accounts import AccountSettings, User
 from cloudmon.settings.groups import Group
 from cloudmon.settings.inside import ApplicationSettings, File, JobSettings, Word
@@ -51,6 +51,19 @@ class NeedsSettings(Group):
     """Only these locations. Empty: any."""
 
 
+class PeersSettings(Group):
+    """``peers``: members of a set know each other. Their agents keep /var/lib/cloudmon/peers.json."""
+
+    ports: tuple[Annotated[int, BeforeValidator(number), Field(ge=1, le=65_535)], ...] = ()
+    """Ports at which they serve each other; told with the rest."""
+    hosts: bool = False
+    """True keeps their names (``storefront-3``) in the hosts file of each, too."""
+
+    def peers(self) -> Peers:
+        """The model's declaration."""
+        return Peers(tuple(sorted(set(self.ports))), self.hosts)
+
+
 class TemplateSettings(Group):
     """``[templates.<name>]``: an appliance definition."""
 
@@ -84,6 +97,8 @@ class TemplateSettings(Group):
     probes: dict[Name, OutsideProbeSettings] = Field(default_factory=dict)
     """Questions that the monitor puts to each appliance over the network, by name; no agent is needed for them."""
 
+    peers: PeersSettings | None = None
+    """Has the members of a set told of each other. None: they are not."""
     updates: UpdatesSettings | None = None
     """How outdated packages of applications are brought to their wanted ``version``. None: they are only shown."""
 
@@ -119,6 +134,7 @@ class TemplateSettings(Group):
             accounts=self.accounts,
             processes=self.processes,
             updates=self.updates.updates() if self.updates is not None else None,
+            peers=self.peers.peers() if self.peers is not None else None,
             probes={name: found.probe() for name, found in self.probes.items()},
         )
 

@@ -338,3 +338,9 @@ def test_entries_of_one_chain(cli: Any) -> None:
     rows = cli.json("audit", "show", "ledger")
     assert [row["kind"] for row in rows] == ["set.generation", "control.laid"]
     assert {row["name"] for row in rows} == {"ledger"}
+
+
+def test_the_directory_of_a_set_is_shown(cli: Any, estate: Any) -> None:
+    rows = cli.json("peers", "storefront")
+    assert rows[0].keys() == {"name", "state", "private", "public", "cloud", "incarnation", "ordinal"}
+    assert [row["name"] for row in rows] == [f"storefront/{row['ordinal']}" for row in rows] != []

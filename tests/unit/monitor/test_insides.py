@@ -52,6 +52,8 @@ class Line:
     def reload(self, appliances: Iterable[ApplianceId]) -> None:
         """Nobody is served here."""
 
+    def retell(self, set_uids: Iterable[str]) -> None: ...
+
     def want_full(self, appliances: Iterable[ApplianceId]) -> None:
         self.full += appliances
 

@@ -9,6 +9,7 @@ import pytest
 
 from cloudmon.errors import CloudmonError
 from cloudmon.model import specs
+from cloudmon.model.sets import Peers
 from cloudmon.model.updates import Updates, Window
 from cloudmon.settings import load
 
@@ -70,3 +71,9 @@ def test_what_cannot_be_meant_is_one_sentence(
     with pytest.raises(CloudmonError) as refused:
         load(written(template, aset))
     assert sentence in refused.value.message
+
+
+def test_members_that_know_each_other_are_declared_by_their_template(written: Callable[[str, str], Path]) -> None:
+    (spec,) = load(written("peers = { ports = [5432, 80, 80], hosts = true }", "")).specs()
+    assert spec.template.peers == Peers((80, 5432), True)
+    assert specs.from_json(specs.to_json(spec)) == spec
