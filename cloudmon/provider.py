@@ -87,6 +87,20 @@ class Tagging(Protocol):
 
 
 @runtime_checkable
+class Snapshot(Protocol):
+    """What is on a node's volumes can be kept as it is now: evidence, before anything is done to the node."""
+
+    def snapshot_node(self, node_id: str, name: str, tags: Mapping[str, str]) -> str:
+        """Keep all volumes of a node, which goes on; the cloud's id of what is kept (several are joined with commas).
+
+        A second call with the same name gives the same id and keeps nothing anew; where the cloud has no such names the
+        adapter looks for its tag first, and that is as good as the listing is fresh. What is kept carries the tags, and
+        outlives the node until somebody deletes it. Return means begun, with the content of this instant. ``NotFound``
+        and ``Refused`` where there is no such node, or nothing of it to keep.
+        """
+
+
+@runtime_checkable
 class RunCommand(Protocol):
     """Programs can be run in nodes, without an agent of ours. Begun and asked for apart, so that no call waits for a
     program to end."""
@@ -128,6 +142,7 @@ ABILITIES: Mapping[str, tuple[type, tuple[str, ...]]] = {
     "power": (PowerControl, ("start_node", "stop_node", "reboot_node")),
     "suspend": (Suspend, ("suspend_node", "resume_node")),
     "tagging": (Tagging, ("tag_node",)),
+    "snapshot": (Snapshot, ("snapshot_node",)),
     "commands": (RunCommand, ("start_command", "command_result")),
     "events": (Events, ("wait_events", "take_events")),
 }

@@ -26,6 +26,7 @@ class Action(enum.StrEnum):
     RESUME = "resume"
     REBOOT = "reboot"
     REPLACE = "replace"
+    SNAPSHOT = "snapshot"
     REPORT_NOW = "report_now"
     APP_INSTALL = "app_install"
     APP_REMOVE = "app_remove"
@@ -36,6 +37,8 @@ class Action(enum.StrEnum):
     APP_UPDATE = "app_update"
     JOB_RUN = "job_run"
     PROCESS_END = "process_end"
+    SCAN = "scan"
+    QUARANTINE = "quarantine"
     ACCOUNT_REVOKE = "account_revoke"
     AGENT_UPGRADE = "agent_upgrade"
 
@@ -54,7 +57,7 @@ def act(  # noqa: PLR0913  # one option each
     config: Config = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """Start, stop, suspend, resume, reboot or replace appliances; or have their agents act inside them.
+    """Start, stop, suspend, resume, reboot, replace or snapshot appliances; or have their agents act inside them.
 
     All of a set (storefront/*) are taken in turns: no more are out of service at once than the set's healing.batch.
     """

@@ -21,6 +21,7 @@ class Verb(enum.StrEnum):
     REBOOT = "reboot"
     TERMINATE = "terminate"
     ADOPT = "adopt"
+    SNAPSHOT = "snapshot"
 
     REPORT_NOW = "report_now"
     APP_INSTALL = "app_install"
@@ -76,6 +77,7 @@ CLASS_OF: Mapping[Verb, ActionClass] = {
     Verb.START: ActionClass.SAFE,
     Verb.RESUME: ActionClass.SAFE,
     Verb.ADOPT: ActionClass.SAFE,
+    Verb.SNAPSHOT: ActionClass.SAFE,
     Verb.STOP: ActionClass.DISRUPTIVE,
     Verb.SUSPEND: ActionClass.DISRUPTIVE,
     Verb.REBOOT: ActionClass.DISRUPTIVE,
@@ -161,7 +163,8 @@ class Intent:
     arguments: Mapping[str, str] = field(default_factory=dict)
     """Of a command: what its verb is told."""
     result: Mapping[str, object] = field(default_factory=dict)
-    """Of a command: ``exit``, ``output``, ``error``, ``ended_at``, as the agent told them; empty before."""
+    """Of a command: ``exit``, ``output``, ``error``, ``ended_at``, as the agent told them; empty before. Of a snapshot:
+    ``snapshot``, its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,8 @@ class Outcome:
     node_id: str = ""
     retry_at: dt.datetime | None = None
     error: str = ""
+    made: str = ""
+    """Id of what it made beside nodes: a snapshot's."""
     verb: Verb | None = None
     """The verb that was really performed where a fallback was taken (suspend → stop), else None."""
 

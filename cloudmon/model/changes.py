@@ -28,6 +28,8 @@ class TimerKind(enum.StrEnum):
     """Its node is there and not well since then."""
     STEADY = "steady"
     """It runs well since then, after a rung of the ladder."""
+    SEARCHED = "searched"
+    """What was found bad in it until then was looked for in the other members of its set."""
     VANISHED = "vanished"
     """A large part of a cloud's nodes is missing since then; ordinal 0, set uid is the cloud's name."""
 

@@ -17,6 +17,7 @@ class RequestVerb(enum.StrEnum):
     RESUME = "resume"
     REBOOT = "reboot"
     REPLACE = "replace"
+    SNAPSHOT = "snapshot"
     RETIRE = "retire"
     EXTEND = "extend"
     PAUSE = "pause"

@@ -14,12 +14,12 @@ from cloudmon import faultpoints
 from cloudmon.clock import Clock
 from cloudmon.engine.workers import Workers
 from cloudmon.errors import CloudError, RateLimited, Unsupported
-from cloudmon.model.actions import Outcome, Verb
+from cloudmon.model.actions import Origin, Outcome, Verb
 from cloudmon.model.identity import Token, ownership_tags
 from cloudmon.model.nodes import Node, NodeRequest
 from cloudmon.model.offers import Offer
 from cloudmon.model.sets import SetSpec
-from cloudmon.provider import PowerControl, Provider, Suspend, Tagging
+from cloudmon.provider import PowerControl, Provider, Snapshot, Suspend, Tagging
 from cloudmon.reconcile.plan import Step
 
 _log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ class Call:
     request: NodeRequest | None
     """What a launch asks for; None for other verbs."""
     tags: dict[str, str] | None = None
-    """What adoption writes."""
+    """What adoption and snapshots write."""
     begin_by: dt.datetime | None = None
     """Not begun after this instant, however often the intent was tried before; None: the intent's own deadline."""
 
@@ -175,6 +175,18 @@ def _adopt(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
     return Outcome(True, True), None
 
 
+def _snapshot(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
+    """Keep what is on its volumes. The name is a pure function of the intent: a second try keeps nothing twice, and
+    what rules want within one hour is one snapshot, however many files were found."""
+    if not isinstance(provider, Snapshot):
+        raise Unsupported("this provider cannot snapshot nodes", cloud=provider.cloud)
+    intent = call.step.intent
+    hour = f"{intent.created_at.astimezone(dt.UTC):%Y%m%dT%HZ}"
+    mark = hour if intent.origin is Origin.OBSERVATION else intent.id
+    name = f"cloudmon-{intent.token or intent.node_id}-{mark}".replace(":", "-").replace("/", "-")
+    return Outcome(True, True, made=provider.snapshot_node(intent.node_id, name, call.tags or {})), None
+
+
 _VERBS: dict[Verb, Callable[[Provider, Call], tuple[Outcome, Node | None]]] = {
     Verb.LAUNCH: _launch,
     Verb.TERMINATE: _terminate,
@@ -184,6 +196,7 @@ _VERBS: dict[Verb, Callable[[Provider, Call], tuple[Outcome, Node | None]]] = {
     Verb.SUSPEND: _suspend,
     Verb.RESUME: _resume,
     Verb.ADOPT: _adopt,
+    Verb.SNAPSHOT: _snapshot,
 }
 
 

@@ -228,6 +228,12 @@ class Paced:
     def tag_node(self, node_id: str, tags: Mapping[str, str]) -> None:
         self._ability("tag_node", node_id, tags)
 
+    def snapshot_node(self, node_id: str, name: str, tags: Mapping[str, str]) -> str:
+        inner = self._inner
+        if not isinstance(inner, provider.Snapshot) or self.lacks("snapshot_node"):
+            raise errors.Unsupported("This provider cannot snapshot nodes.", cloud=self.cloud)
+        return self._pace.call("snapshot_node", lambda: inner.snapshot_node(node_id, name, tags))
+
     def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:
         inner = self._commands()
         return self._pace.call("start_command", lambda: inner.start_command(node_id, argvs, timeout_s))

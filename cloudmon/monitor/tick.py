@@ -352,10 +352,10 @@ class Monitor:
         return begun
 
     def _call(self, step: Step, estate: Estate) -> Call:
-        if step.intent.verb not in (Verb.LAUNCH, Verb.ADOPT):
+        if step.intent.verb not in (Verb.LAUNCH, Verb.ADOPT, Verb.SNAPSHOT):
             return Call(step, None)
         spec = self._spec(step, estate)
-        if step.intent.verb is Verb.ADOPT:
+        if step.intent.verb is not Verb.LAUNCH:
             return Call(step, None, act.tags_of(step.intent.token, spec))
         return Call(step, act.node_request(step, spec, self.boot))
 

@@ -6,7 +6,7 @@ None when nothing is due.
 
 from __future__ import annotations
 
-from cloudmon.model.actions import ActionClass, IntentState, Origin, Verb
+from cloudmon.model.actions import ActionClass, Intent, IntentState, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, IncarnationState, Power
 from cloudmon.model.changes import Change, FindingEnd, IncarnationUpdate, TimerKind
 from cloudmon.model.findings import FindingKind
@@ -31,6 +31,8 @@ _LOST = frozenset({ApplianceState.REQUESTED, *STOPPED_STATES})
 _LIFE = frozenset({Verb.LAUNCH, Verb.TERMINATE})
 """What gives an appliance its node or takes it: not begun anew for one that is to retire."""
 
+KEEPING_TRIES = 3
+"""Tries of a snapshot that the cloud does not answer, before it is done without."""
 _UNLISTED = "its node is not in the cloud's listing"
 
 
@@ -227,6 +229,11 @@ def _pursue(case: Case, market: Market) -> Decision:
         return Waiting(case.subject, f"{intent.verb} was accepted, and cloud {case.member.cloud} is not seen", None)
     if intent.id in case.moment.in_flight:
         return Waiting(case.subject, f"{intent.verb} is on its way", None)
+    # The same name keeps nothing twice. Whoever waits for it does not wait for long: evidence is worth a few tries.
+    if intent.verb is Verb.SNAPSHOT and intent.attempts < KEEPING_TRIES:
+        return launch.once_more(case, None)
+    if intent.verb is Verb.SNAPSHOT:
+        return _not_kept(case, intent)
     # Writing tags twice does no harm.
     if intent.verb is Verb.ADOPT and intent.state is IntentState.RECORDED:
         return launch.once_more(case, None)
@@ -250,6 +257,17 @@ def _pursue(case: Case, market: Market) -> Decision:
     )
 
 
+def _not_kept(case: Case, intent: Intent) -> Change:
+    """Nothing is wrong with its node: what comes next does not wait."""
+    reason = f"no answer in {intent.attempts} tries: {intent.error}" if intent.error else "no answer"
+    return Change(
+        tenant=case.member.tenant,
+        appliance=case.member.id,
+        intents=cases.close_intent(intent, IntentState.FAILED, case.now, reason),
+        log=cases.intent_log(case, intent, "intent.failed", reason=reason),
+    )
+
+
 # --- what people ask for ----------------------------------------------------------------------------------------
 
 
@@ -266,6 +284,8 @@ def _asked(case: Case, request: Request) -> Decision:
     why = _why(request)
     if request.verb is RequestVerb.REBOOT:
         return step(case, Verb.REBOOT, Origin.REQUEST, why, request_id=request.id)
+    if request.verb is RequestVerb.SNAPSHOT:
+        return step(case, Verb.SNAPSHOT, Origin.REQUEST, why, request_id=request.id)
     if request.verb is RequestVerb.REPLACE:
         if case.control(ControlKind.PROTECT):
             return Waiting(case.subject, "is protected and is not replaced", None)

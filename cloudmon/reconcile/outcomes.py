@@ -36,6 +36,8 @@ def record(  # noqa: PLR0913  # one thing each, named by the caller
         return _launched(step, node, now)
     if intent.verb is Verb.LAUNCH and outcome.final:
         return _not_launched(step, outcome, attempts, healing, set_name, now)
+    if intent.verb is Verb.SNAPSHOT and (outcome.accepted or outcome.final):
+        return _kept(step, outcome, now)
     if outcome.accepted:
         return _accepted(step, outcome, now)
     if adoption.given_up(intent, outcome, healing.max_attempts):
@@ -118,6 +120,20 @@ def _not_launched(
         findings=failed.findings,
         log=(_log(step, "intent.failed", now, error=outcome.error),),
     )  # fmt: skip
+
+
+def _kept(step: Step, outcome: Outcome, now: dt.datetime) -> Change:
+    """A snapshot is begun, which is all that there is to see of it, or cannot be had; its node is as it was."""
+    intent = step.intent
+    values: dict[str, object] = {"error": outcome.error, "ended_at": now}
+    if outcome.accepted:
+        values["result"] = {"snapshot": outcome.made}
+        state, entry = IntentState.DONE, _log(step, "intent.done", now, snapshot=outcome.made)
+    else:
+        state, entry = IntentState.FAILED, _log(step, "intent.failed", now, error=outcome.error)
+    return Change(
+        tenant=intent.tenant, appliance=intent.appliance, intents=(_moved(step, state, values),), log=(entry,)
+    )
 
 
 def _accepted(step: Step, outcome: Outcome, now: dt.datetime) -> Change:

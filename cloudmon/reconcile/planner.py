@@ -26,6 +26,7 @@ from cloudmon.reconcile import (
     putback,
     remedies,
     requests,
+    searching,
     settle,
     sweep,
     tries,
@@ -135,6 +136,7 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
     turn = _Round(estate, views, index, moment, found, [])
     _members(turn, market)
     _upkeep(turn, asked)
+    _search(turn)
     known_members = {member.id: member for member in estate.members} if estate.commands else {}
     found.changes.extend(commands.review(estate.commands, known_members, moment.now))
     _endings(turn)
@@ -314,16 +316,34 @@ def _treated(case: Case, inside: Inside, index: Index) -> Decision:
     return remedies.treat(case, symptoms, index.commands.get(appliance, ()), takes=inside.takes(appliance))
 
 
-def _upkeep(turn: _Round, asked: Mapping[str, Sequence[Intent]]) -> None:
-    estate, views, index = turn.estate, turn.views, turn.index
+def _search(turn: _Round) -> None:
+    """What is bad in one member is looked for in the others, where nothing else is due."""
+    estate, index = turn.estate, turn.index
+    sight = searching.Sight(
+        estate.findings, estate.sets, index.by_set, index.timers, index.commands, estate.inside, _taken(turn),
+        lambda member: _at_rest(turn, member), turn.moment.now,
+    )  # fmt: skip
+    for decision in searching.due(sight):
+        turn.file(decision)
+
+
+def _taken(turn: _Round) -> set[ApplianceId]:
+    """Appliances for which something was decided already."""
     taken = {step.intent.appliance for step in turn.decided}
-    taken |= {change.appliance for change in turn.found.changes if change.appliance is not None}
+    return taken | {change.appliance for change in turn.found.changes if change.appliance is not None}
 
-    def case(member: Member) -> Case:
-        view = views.get(member.cloud)
-        return _case(member, estate.sets[member.set_uid], view, _node(member, view), index, turn.moment)
 
-    sight = upkeep.Sight(estate, index.by_set, asked, index.commands, index.opening, taken, turn.moment, case)
+def _at_rest(turn: _Round, member: Member) -> Case:
+    view = turn.views.get(member.cloud)
+    return _case(member, turn.estate.sets[member.set_uid], view, _node(member, view), turn.index, turn.moment)
+
+
+def _upkeep(turn: _Round, asked: Mapping[str, Sequence[Intent]]) -> None:
+    estate, index = turn.estate, turn.index
+    sight = upkeep.Sight(
+        estate, index.by_set, asked, index.commands, index.opening, _taken(turn), turn.moment,
+        lambda member: _at_rest(turn, member),
+    )  # fmt: skip
     for decision in upkeep.due(sight):
         turn.file(decision)
 

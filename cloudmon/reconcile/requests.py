@@ -22,7 +22,7 @@ POWER: Mapping[RequestVerb, Power] = {
     RequestVerb.STOP: Power.STOPPED,
     RequestVerb.SUSPEND: Power.SUSPENDED,
 }
-ROLLING = frozenset({RequestVerb.REBOOT, RequestVerb.REPLACE, RequestVerb.COMMAND})
+ROLLING = frozenset({RequestVerb.SNAPSHOT, RequestVerb.REBOOT, RequestVerb.REPLACE, RequestVerb.COMMAND})
 CONTROLS: Mapping[RequestVerb, ControlKind] = {
     RequestVerb.PAUSE: ControlKind.PAUSE,
     RequestVerb.PROTECT: ControlKind.PROTECT,

@@ -20,7 +20,8 @@ ORDERS = tuple(verb for verb in ON_NODES if verb != "tag_node")
 
 
 class AbilityLaws(LawWords):
-    """Promises of :class:`~cloudmon.provider.PowerControl`, ``Suspend``, ``Tagging``, ``RunCommand``, ``Events``."""
+    """Promises of :class:`~cloudmon.provider.PowerControl`, ``Suspend``, ``Tagging``, ``Snapshot``, ``RunCommand`` and
+    ``Events``."""
 
     def order(self, verb: str, node_id: str) -> None:
         """Give one order; skips the law where the verb is not declared."""
@@ -36,6 +37,8 @@ class AbilityLaws(LawWords):
         method: Callable[..., None] = getattr(self._provider, verb)
         if verb == "tag_node":
             method(node_id, {"conformance": "yes"})
+        elif verb == "snapshot_node":
+            method(node_id, "conformance", {"conformance": "yes"})
         elif verb == "start_command":
             method(node_id, [["true"]], 30.0)
         elif verb == ASKED:
@@ -141,6 +144,21 @@ class AbilityLaws(LawWords):
 
         self.until(shown, "the listing shows the new tags beside the old ones")
         assert self.listed()[node.id].token == node.token
+
+    def test_a_snapshot_is_taken_once_for_each_name_and_its_node_goes_on(self) -> None:
+        self._needs("snapshot_node")
+        node = self.running()
+
+        def kept(name: str) -> str:
+            found: str = self._provider.snapshot_node(node.id, name, dict(node.tags))  # type: ignore[attr-defined]
+            return found
+
+        first = kept("conformance-1")
+        assert first
+        assert kept("conformance-1") == first
+        assert kept("conformance-2") not in ("", first)
+        assert self._provider.get_node(node.id).state is NodeState.RUNNING
+        assert set(self.listed()) >= {node.id}
 
     @pytest.mark.parametrize("verb", HEARING)
     def test_nothing_to_tell_is_an_empty_answer_to(self, verb: str) -> None:

@@ -50,6 +50,8 @@ class ScriptedProvider:
         self.calls: list[Played] = []
         """Every call, in order."""
         self.results: dict[str, CommandResult] = {}
+        self.snapshots: dict[tuple[str, str], str] = {}
+        """Ids of snapshots, by node and name."""
         """What commands came to, by id; one that was begun is well at once."""
         self.events: list[NodeEvent] = []
         """What it has to tell and was not taken yet."""
@@ -106,6 +108,10 @@ class ScriptedProvider:
 
     def tag_node(self, node_id: str, tags: Mapping[str, str]) -> None:
         self._answer("tag_node", self._tag, node_id, tags)
+
+    def snapshot_node(self, node_id: str, name: str, tags: Mapping[str, str]) -> str:
+        kept: str = self._answer("snapshot_node", self._keep, node_id, name, tags)
+        return kept
 
     def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:
         begun: str = self._answer("start_command", self._begin, node_id, argvs, timeout_s)
@@ -172,6 +178,10 @@ class ScriptedProvider:
 
     def _turn(self, node_id: str, state: NodeState) -> None:
         self.nodes[node_id] = self._known(node_id)._replace(state=state, word=state.value)
+
+    def _keep(self, node_id: str, name: str, _tags: object) -> str:
+        self._known(node_id)
+        return self.snapshots.setdefault((node_id, name), f"snapshot-{len(self.snapshots) + 1}")
 
     def _begin(self, node_id: str, _argvs: object, _timeout_s: float) -> str:
         self._known(node_id)

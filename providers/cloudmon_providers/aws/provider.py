@@ -14,7 +14,7 @@ from cloudmon.model.nodes import ENDING, CommandResult, Node, NodeEvent, NodeReq
 from cloudmon.model.offers import Offer
 from cloudmon.provider import ABILITIES
 from cloudmon_providers._libcloud import Dialect, LibcloudProvider
-from cloudmon_providers.aws import commands, creation, listing, offers
+from cloudmon_providers.aws import commands, creation, listing, offers, snapshots
 from cloudmon_providers.aws import events as told
 from cloudmon_providers.aws.chain import Source
 from cloudmon_providers.aws.connection import Ec2
@@ -76,7 +76,7 @@ class AwsProvider(LibcloudProvider):
             return not self._options.events_queue
         if verb in ABILITIES["commands"][1]:
             return not self._options.run_command
-        return verb != "tag_node" and verb not in _ACTIONS
+        return verb not in ("tag_node", "snapshot_node", *_ACTIONS)
 
     def pages(self) -> Iterator[Sequence[Node]]:
         return self._pages({})
@@ -121,6 +121,15 @@ class AwsProvider(LibcloudProvider):
             self._ask(_ACTIONS[verb], {"InstanceId.1": node_id})
         else:
             raise errors.Unsupported(f"{self.cloud}: EC2 cannot {verb}", cloud=self.cloud)
+
+    def snapshot_node(self, node_id: str, name: str, tags: Mapping[str, str]) -> str:
+        earlier = snapshots.ids(self._ask("DescribeSnapshots", snapshots.named(node_id, name)), cloud=self.cloud)
+        if earlier:
+            return earlier
+        made = snapshots.ids(self._ask("CreateSnapshots", snapshots.parameters(node_id, name, tags)), cloud=self.cloud)
+        if not made:
+            raise errors.Refused(f"{self.cloud}: {node_id} has no volumes to keep", cloud=self.cloud)
+        return made
 
     def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:
         return self._commands.start(node_id, argvs, timeout_s)

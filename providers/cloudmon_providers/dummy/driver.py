@@ -120,6 +120,11 @@ class DummyCloudDriver(NodeDriver):
             self.world.tag(_id(node), tags)
             return True
 
+    def ex_snapshot_node(self, node_id: str, name: str) -> str:
+        """Keep what is on a node's volumes; the id of that."""
+        with _raising():
+            return self.world.snapshot(node_id, name)
+
     def ex_start_command(self, node_id: str, argvs: Sequence[Sequence[str]]) -> str:
         """Run programs in a node, as far as one can see; the id of the whole."""
         with _raising():

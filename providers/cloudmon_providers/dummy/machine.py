@@ -63,6 +63,8 @@ class Machine:
     vanished: bool = False
     """Gone without a trace: not even a direct look finds it."""
     ended: float | None = None
+    kept: dict[str, str] = field(default_factory=dict)
+    """Snapshots of it: ids by name."""
     seen: Any = None
     """The driver's node for the listing, kept while nothing of it changes."""
 
@@ -94,7 +96,9 @@ class Machine:
 
     @classmethod
     def from_text(cls, text: str) -> Machine:
-        values: Mapping[str, Any] = dict(zip(_KEPT, json.loads(text), strict=True))
+        values: Mapping[str, Any] = dict(
+            zip(_KEPT, json.loads(text), strict=False)
+        )  # files of before know nothing of `kept`
         machine = cls(**values)
         machine.began = [(word, start) for word, start in machine.began]
         machine.coming = [Coming(*entry) for entry in machine.coming]

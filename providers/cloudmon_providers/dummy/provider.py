@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cloudmon import errors
@@ -83,6 +83,10 @@ class DummyProvider(LibcloudProvider):
             self._tells()
             self.world.take_events(receipts)
 
+    def snapshot_node(self, node_id: str, name: str, tags: Mapping[str, str]) -> str:  # noqa: ARG002 - nobody asks
+        with self._translating("snapshot_node"):
+            return self._cloud.ex_snapshot_node(node_id, name)
+
     def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:  # noqa: ARG002
         with self._translating("start_command"):
             self._runs()
@@ -94,6 +98,8 @@ class DummyProvider(LibcloudProvider):
             return self._cloud.ex_command_result(command_id)
 
     def lacks(self, verb: str) -> bool:
+        if verb == "snapshot_node":
+            return False
         if verb in COMMAND_VERBS:
             return not self.world.settings.commands
         return not self.world.settings.events if verb in EVENT_VERBS else super().lacks(verb)

@@ -112,6 +112,17 @@ class World(Ground):
                 machine.tags = {**machine.tags, **tags}
                 machine.seen = None
 
+    def snapshot(self, node_id: str, name: str) -> str:
+        """Keep what is on a machine's volumes, once for each name."""
+        with self._call("snapshot_node") as (call, _):
+            machine = self._known(node_id, call.at)
+            if not machine.lives:
+                raise CloudRefusalError(404, "InvalidNode.NotFound", f"there is no machine {node_id}")
+            if name not in machine.kept:
+                with self._edit(machine):
+                    machine.kept = {**machine.kept, name: f"snap-{machine.id[3:]}-{len(machine.kept) + 1}"}
+            return machine.kept[name]
+
     def offers(self, cloud: str) -> list[Offer]:
         """What can be asked for now."""
         with self._call("list_offers") as (call, _):

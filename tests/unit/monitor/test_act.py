@@ -13,7 +13,7 @@ from pictures import ESTATE, intent, node, offer, token
 from cloudmon import errors
 from cloudmon.engine.workers import InlineWorkers
 from cloudmon.errors import CloudError
-from cloudmon.model.actions import GUEST_VERBS, Outcome, Verb
+from cloudmon.model.actions import GUEST_VERBS, Origin, Outcome, Verb
 from cloudmon.model.changes import Change
 from cloudmon.model.identity import TAG_ESTATE, TAG_SET, TAG_TENANT, TAG_TOKEN
 from cloudmon.model.nodes import NodeState
@@ -34,7 +34,7 @@ def call(verb: Verb, **other: Any) -> Call:
     of = intent(verb, created_at=FakeClock().now(), deadline=FakeClock().now() + dt.timedelta(seconds=60), **other)
     step = Step(of, Change("default"), offer() if verb is Verb.LAUNCH else None)
     request = act.node_request(step, SPEC) if verb is Verb.LAUNCH else None
-    return Call(step, request, act.tags_of(of.token, SPEC) if verb is Verb.ADOPT else None)
+    return Call(step, request, act.tags_of(of.token, SPEC) if verb in (Verb.ADOPT, Verb.SNAPSHOT) else None)
 
 
 def cloud(**other: Any) -> ScriptedProvider:
@@ -50,6 +50,7 @@ METHOD = {
     Verb.REBOOT: "reboot_node",
     Verb.TERMINATE: "destroy_node",
     Verb.ADOPT: "tag_node",
+    Verb.SNAPSHOT: "snapshot_node",
 }
 
 
@@ -132,7 +133,7 @@ class Least:
     list_nodes = get_node = create_node = destroy_node = list_offers = None
 
 
-@pytest.mark.parametrize("verb", [Verb.START, Verb.STOP, Verb.REBOOT, Verb.SUSPEND, Verb.RESUME])
+@pytest.mark.parametrize("verb", [Verb.START, Verb.STOP, Verb.REBOOT, Verb.SUSPEND, Verb.RESUME, Verb.SNAPSHOT])
 def test_what_a_provider_cannot_do_is_definitely_not_done(verb: Verb) -> None:
     outcome, _ = act.perform(Least(), call(verb), FakeClock())  # type: ignore[arg-type]
     assert (outcome.final, outcome.accepted) == (True, False)
@@ -160,6 +161,23 @@ def test_adoption_writes_the_tags_where_the_cloud_can() -> None:
     assert provider.called("tag_node") == [("n-1", act.tags_of(token(), SPEC))]
     assert act.perform(cloud(lacking={"tag_node"}), call(Verb.ADOPT), FakeClock())[0].accepted
     assert act.perform(Least(), call(Verb.ADOPT), FakeClock())[0].accepted  # type: ignore[arg-type]
+
+
+def test_a_snapshot_is_named_so_that_no_try_keeps_it_twice() -> None:
+    """What rules want within one hour is one; each that a person asks for is another. Its id is the outcome's."""
+    provider = cloud()
+    asked = [
+        call(Verb.SNAPSHOT, origin=Origin.OBSERVATION),
+        call(Verb.SNAPSHOT, origin=Origin.OBSERVATION),
+        call(Verb.SNAPSHOT, origin=Origin.OBSERVATION, id="another"),
+        call(Verb.SNAPSHOT, origin=Origin.REQUEST, id="by hand"),
+    ]
+    made = [act.perform(provider, one, FakeClock())[0].made for one in asked]
+    assert made == ["snapshot-1"] * 3 + ["snapshot-2"]
+    (_, name, tags), *_ = provider.called("snapshot_node")
+    assert name.startswith("cloudmon-")
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+    assert tags == act.tags_of(token(), SPEC)
 
 
 # --- what a launch asks for -------------------------------------------------------------------------------------------

@@ -72,6 +72,10 @@ class Full(Core):
     def tag_node(self, node_id: str, tags: Mapping[str, str]) -> None:
         self.asked.append(f"tag_node {node_id} {dict(tags)}")
 
+    def snapshot_node(self, node_id: str, name: str, tags: Mapping[str, str]) -> str:
+        self.asked.append(f"snapshot_node {node_id} {name} {dict(tags)}")
+        return "snap-1"
+
     def reset(self) -> None:
         self.asked.append("reset")
 
@@ -308,6 +312,7 @@ def test_wrapped_a_provider_still_has_its_abilities_and_no_others(clock: FakeClo
         pytest.param("reboot_node", ("n-1",), "reboot_node n-1", id="reboot_node"),
         pytest.param("resume_node", ("n-1",), "resume_node n-1", id="resume_node"),
         pytest.param("tag_node", ("n-1", {"a": "b"}), "tag_node n-1 {'a': 'b'}", id="tag_node"),
+        pytest.param("snapshot_node", ("n-1", "s", {}), "snapshot_node n-1 s {}", id="snapshot_node"),
     ],
 )
 def test_each_verb_asks_the_same_of_the_provider_and_counts(
@@ -322,6 +327,8 @@ def test_each_verb_asks_the_same_of_the_provider_and_counts(
 @pytest.mark.parametrize("verb", ["start_node", "stop_node", "reboot_node", "suspend_node", "resume_node"])
 def test_what_the_provider_cannot_do_is_unsupported_and_no_call(clock: FakeClock, verb: str) -> None:
     kept = pace(clock)
+    with pytest.raises(errors.Unsupported):
+        Paced(Core(), kept).snapshot_node("n-1", "s", {})
     with pytest.raises(errors.Unsupported):
         getattr(Paced(Core(), kept), verb)("n-1")
     with pytest.raises(errors.Unsupported):

@@ -35,7 +35,7 @@ from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.nodes import NodeState
 from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.sets import ControlKind, Healing, Lease
-from cloudmon.reconcile.decide import Decision, decide, end
+from cloudmon.reconcile.decide import KEEPING_TRIES, Decision, decide, end
 from cloudmon.reconcile.launch import Market
 from cloudmon.reconcile.picture import Condition
 from cloudmon.reconcile.plan import Step, Waiting
@@ -267,8 +267,12 @@ def test_a_power_action_that_came_to_nothing_is_given_up(under_way: Any, why: st
 
 @pytest.mark.parametrize(
     "under_way",
-    [intent(Verb.ADOPT), intent(Verb.REBOOT, retry_at=ago(1), error="RateLimited: slower")],
-    ids=["tags are written again", "what the cloud only throttled is asked again"],
+    [
+        intent(Verb.ADOPT),
+        intent(Verb.SNAPSHOT),
+        intent(Verb.REBOOT, retry_at=ago(1), error="RateLimited: slower"),
+    ],
+    ids=["tags are written again", "a name keeps nothing twice", "what the cloud only throttled is asked again"],
 )
 def test_what_is_certain_to_do_no_harm_is_tried_again(under_way: Any) -> None:
     found = step(decided(member(STOPPED), OFF, intent=under_way))
@@ -276,6 +280,14 @@ def test_what_is_certain_to_do_no_harm_is_tried_again(under_way: Any) -> None:
     assert found.intent.id == "intent-0"
     assert found.change.intents[0].values["attempts"] == 1
     assert found.change.opens_intent is None
+
+
+def test_a_snapshot_that_nobody_answers_is_done_without_and_is_no_failure_of_its_node() -> None:
+    """What comes after, the quarantine, does not wait for it."""
+    under_way = intent(Verb.SNAPSHOT, attempts=KEEPING_TRIES, error="Unreachable: no answer")
+    found = decided(member(), intent=under_way)
+    assert isinstance(found, Change)
+    assert (found.intents[0].state, found.member) == (IntentState.FAILED, {})
 
 
 # --- what people ask for ----------------------------------------------------------------------------------------------

@@ -39,6 +39,9 @@ def record(of: Intent, outcome: Outcome, seen: Any = None, *, attempts: int = 0)
         (Verb.REBOOT, NO, IntentState.FAILED),
         (Verb.REBOOT, WHO_KNOWS, IntentState.RECORDED),
         (Verb.ADOPT, NO, IntentState.FAILED),
+        (Verb.SNAPSHOT, YES, IntentState.DONE),
+        (Verb.SNAPSHOT, NO, IntentState.FAILED),
+        (Verb.SNAPSHOT, WHO_KNOWS, IntentState.RECORDED),
         (Verb.TERMINATE, YES, IntentState.PERFORMED),
         (Verb.TERMINATE, NO, IntentState.RECORDED),
         (Verb.TERMINATE, WHO_KNOWS, IntentState.RECORDED),
@@ -51,6 +54,15 @@ def test_an_intent_moves_on_with_its_outcome(verb: Verb, outcome: Outcome, state
     """Only while it is as it was recorded: what the sighting closed meanwhile stays closed."""
     found = record(intent(verb), outcome)
     assert [(update.state, update.expected) for update in found.intents] == [(state, RECORDED)]
+
+
+def test_the_id_of_a_snapshot_is_kept_and_a_refused_one_says_nothing_of_its_node() -> None:
+    """Evidence is with the intent and in the log; whatever comes after does not wait."""
+    found = record(intent(Verb.SNAPSHOT), Outcome(True, True, made="snap-1"))
+    assert found.intents[0].values["result"] == {"snapshot": "snap-1"}
+    assert found.log[0].body["snapshot"] == "snap-1"
+    refused = record(intent(Verb.SNAPSHOT), NO)
+    assert (refused.member, refused.intents[0].values["error"]) == ({}, "Refused: wrong state")
 
 
 @pytest.mark.parametrize("outcome", [YES, NO, WHO_KNOWS, THROTTLED], ids=["accepted", "refused", "unanswered", "slow"])

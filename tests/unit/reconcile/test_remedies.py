@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pictures import ago, ahead, aset, case, control, intent, member, node
+from pictures import ago, ahead, aset, case, control, intent, member, node, view
 
 from cloudmon.model.actions import GUEST_VERBS, ActionClass, IntentState, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Power
@@ -62,6 +62,30 @@ def climbed(decision: Decision) -> RuleState:
 def test_each_try_takes_the_next_rung(rung: int, verb: Verb) -> None:
     """The last rung is tried again until the limit."""
     assert step(treated(symptom(*LADDER, rung=rung))).intent.verb is verb
+
+
+@pytest.mark.parametrize(
+    ("verbs", "rung", "verb"),
+    [
+        ({"snapshot_node"}, 0, Verb.SNAPSHOT),
+        ({"snapshot_node"}, 1, Verb.QUARANTINE),
+        (set(), 0, Verb.QUARANTINE),
+    ],
+    ids=["evidence first", "then it is put away", "where the cloud cannot it is put away at once"],
+)
+def test_what_is_found_bad_is_kept_as_evidence_before_it_is_put_away(verbs: set[str], rung: int, verb: Verb) -> None:
+    ladder = (Remedy("snapshot"), Remedy("quarantine", {"path": "{item}"}))
+    found = step(treated(symptom(*ladder, rung=rung, item="/srv/x"), view=view(node(), verbs=frozenset(verbs)))).intent
+    assert found.verb is verb
+    assert found.arguments == ({"path": "/srv/x"} if verb is Verb.QUARANTINE else {})
+
+
+def test_an_infected_appliance_is_replaced_by_a_clean_one_where_its_policy_says_so() -> None:
+    """After the evidence is kept; the item of a rule is no application then."""
+    ladder = (Remedy("snapshot"), Remedy("replace"))
+    found = treated(symptom(*ladder, rung=1, item="/srv/x"))
+    assert step(found).intent.verb is Verb.TERMINATE
+    assert step(found).change.member["state"] is ApplianceState.REQUESTED
 
 
 def test_a_rung_is_remembered_with_the_action_that_it_takes() -> None:

@@ -1,0 +1,121 @@
+"""What was found bad in one member of a set is looked for at once in the others: once in each, so many at a time.
+
+What is found there is a finding of its own, and is treated as such.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from cloudmon.model.actions import Intent, Origin, Verb
+from cloudmon.model.appliances import ApplianceState, Member
+from cloudmon.model.changes import Change, Timer, TimerClear, TimerKind
+from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.identity import ApplianceId
+from cloudmon.model.sets import ApplianceSet, ControlKind
+from cloudmon.reconcile import commands
+from cloudmon.reconcile.case import Case
+from cloudmon.reconcile.picture import Inside
+from cloudmon.reconcile.plan import Step
+
+RULE = "malware"
+"""Name of the rule whose findings are searched for, in whatever policy."""
+MOST_AT_ONCE = 100
+"""Members that are asked in one tick; the others are in the next ones."""
+
+
+class Bad(NamedTuple):
+    """Something that was found in a member."""
+
+    ordinal: int
+    item: str
+    signature: str
+    """Its name; empty where the finding does not tell."""
+    at: dt.datetime
+
+
+class Sight(NamedTuple):
+    """What a search is decided from."""
+
+    findings: Iterable[Finding]
+    """Open ones."""
+    sets: Mapping[str, ApplianceSet]
+    by_set: Mapping[str, Sequence[Member]]
+    timers: Mapping[tuple[str, int], Mapping[TimerKind, dt.datetime]]
+    commands: Mapping[ApplianceId, Sequence[Intent]]
+    """Open ones, by appliance."""
+    inside: Inside
+    taken: Collection[ApplianceId]
+    """Appliances for which something was decided already."""
+    case: Callable[[Member], Case]
+    now: dt.datetime
+
+
+def due(sight: Sight) -> Iterator[Step | Change]:
+    """The looks that are due, and what is to be forgotten because nothing is bad any more."""
+    found: dict[str, list[Bad]] = {}
+    for finding in sight.findings:
+        if finding.kind is FindingKind.DETECTED:
+            uid, bad = _bad(finding)
+            if bad is not None:
+                found.setdefault(uid, []).append(bad)
+    yield from _forgotten(sight, found)
+    left = MOST_AT_ONCE
+    for uid, every in found.items():
+        aset = sight.sets.get(uid)
+        if aset is None or aset.retiring_since is not None:
+            continue
+        for member in sight.by_set.get(uid, ()):
+            step = _asked(member, aset, every, sight) if left else None
+            if step is not None:
+                left -= 1
+                yield step
+
+
+def _asked(member: Member, aset: ApplianceSet, every: Sequence[Bad], sight: Sight) -> Step | None:
+    searched = sight.timers.get((member.set_uid, member.ordinal), {}).get(TimerKind.SEARCHED)
+    news = [bad for bad in every if bad.ordinal != member.ordinal and (searched is None or bad.at > searched)]
+    if not news or any(bad.ordinal == member.ordinal for bad in every):
+        return None
+    if member.state is not ApplianceState.RUNNING or Verb.SCAN.value not in sight.inside.takes(member.id):
+        return None
+    # Something is done to it already, or nothing is to be done to it.
+    if member.id in sight.taken or sight.commands.get(member.id):
+        return None
+    if aset.control(ControlKind.PAUSE, member.ordinal, sight.now):
+        return None
+    names = {bad.signature for bad in news}
+    only = {"signature": next(iter(names))} if len(names) == 1 and "" not in names else {}
+    first = news[0]
+    where = f"{aset.name}/{first.ordinal} ({first.item})"
+    others = f" and {len(news) - 1} more" if len(news) > 1 else ""
+    why = f"{first.signature or 'malware'} was found in {where}{others}; looked for in its set"
+    step = commands.opened(sight.case(member), Verb.SCAN, only, Origin.OBSERVATION, why)
+    newest = max(bad.at for bad in news)
+    searched_now = Timer(member.set_uid, member.ordinal, TimerKind.SEARCHED, newest)
+    return replace(step, change=replace(step.change, timers=(*step.change.timers, searched_now)))
+
+
+def _forgotten(sight: Sight, found: Mapping[str, Sequence[Bad]]) -> Iterator[Change]:
+    for (uid, ordinal), kinds in sight.timers.items():
+        if TimerKind.SEARCHED in kinds and uid not in found:
+            member = next((one for one in sight.by_set.get(uid, ()) if one.ordinal == ordinal), None)
+            if member is not None:
+                clear = TimerClear(uid, ordinal, TimerKind.SEARCHED)
+                yield Change(tenant=member.tenant, appliance=member.id, timers=(clear,))
+
+
+def _bad(finding: Finding) -> tuple[str, Bad | None]:
+    who, _, key = finding.subject.partition(":")
+    uid, _, ordinal = who.partition("/")
+    _, _, rest = key.partition("/")
+    rule, _, item = rest.partition("/")
+    if rule != RULE or not item or not ordinal.isdecimal():
+        return uid, None
+    facts = finding.evidence.get("facts")
+    told = facts.items() if isinstance(facts, Mapping) else ()
+    signature = next((value for path, value in told if path.endswith(".signature") and isinstance(value, str)), "")
+    return uid, Bad(int(ordinal), item, signature, finding.opened_at)
