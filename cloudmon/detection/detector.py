@@ -141,7 +141,9 @@ class _Look:
         if stepped.event is Event.OPENS:
             self._open(judged, stepped)
         if stepped.fires and stepped.state is not None:
-            self._symptoms.append(Symptom(key, rule, judged.item, judged.ready.message(judged.item), stepped.state))
+            seen = {plain(path): _evident(value) for path, value in (judged.facts or {}).items()}
+            message = judged.ready.message(judged.item)
+            self._symptoms.append(Symptom(key, rule, judged.item, message, stepped.state, seen))
         if judged.turns_in_s is not None:
             self._look_again(self._now + dt.timedelta(seconds=(judged.turns_in_s or RESTLESS_S) + _AFTER_S))
         if rule.on_unknown is not OnUnknown.IGNORE and facts.stale_at is not None:

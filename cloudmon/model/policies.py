@@ -123,3 +123,5 @@ class Symptom:
     """What the rule stands for, where it has items: an application, a mount point …"""
     message: str
     state: RuleState
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What it was found by, by path: evidence for what is done about it."""

@@ -320,8 +320,8 @@ def _search(turn: _Round) -> None:
     """What is bad in one member is looked for in the others, where nothing else is due."""
     estate, index = turn.estate, turn.index
     sight = searching.Sight(
-        estate.findings, estate.sets, index.by_set, index.timers, index.commands, estate.inside, _taken(turn),
-        lambda member: _at_rest(turn, member), turn.moment.now,
+        estate.findings, estate.recent, estate.sets, index.by_set, index.timers, index.commands, estate.inside,
+        _taken(turn), lambda member: _at_rest(turn, member), turn.moment.now,
     )  # fmt: skip
     for decision in searching.due(sight):
         turn.file(decision)

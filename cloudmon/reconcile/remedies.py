@@ -102,8 +102,16 @@ def _rung(case: Case, symptom: Symptom, *, takes: Container[str]) -> Decision:
             if access is None:
                 return None
             arguments = {"user": symptom.item, "key": "\n".join(access.keys), "rights": ",".join(access.rights)}
-        return _climbing(commands.opened(case, verb, arguments, Origin.OBSERVATION, why), case, symptom)
+        opened = commands.opened(case, verb, arguments, Origin.OBSERVATION, why)
+        return _climbing(_proven(opened, symptom) if verb is Verb.QUARANTINE else opened, case, symptom)
     return _climbing(decide.step(case, verb, Origin.OBSERVATION, why), case, symptom)
+
+
+def _proven(step: Step, symptom: Symptom) -> Step:
+    """The step with what it was decided by: the finding may have ended when somebody asks, or looks for more of it."""
+    evidence = {"rule": symptom.key, "since": symptom.state.since.isoformat(), "facts": dict(symptom.facts)}
+    intent = replace(step.intent, evidence={**step.intent.evidence, **evidence})
+    return replace(step, intent=intent, change=replace(step.change, opens_intent=intent))
 
 
 def able(remedy: Remedy, view: CloudView | None, *, takes: Container[str]) -> bool:

@@ -42,6 +42,8 @@ class Sight(NamedTuple):
 
     findings: Iterable[Finding]
     """Open ones."""
+    recent: Iterable[Intent]
+    """Actions of late: what was put away before anybody could look at its finding."""
     sets: Mapping[str, ApplianceSet]
     by_set: Mapping[str, Sequence[Member]]
     timers: Mapping[tuple[str, int], Mapping[TimerKind, dt.datetime]]
@@ -57,11 +59,10 @@ class Sight(NamedTuple):
 def due(sight: Sight) -> Iterator[Step | Change]:
     """The looks that are due, and what is to be forgotten because nothing is bad any more."""
     found: dict[str, list[Bad]] = {}
-    for finding in sight.findings:
-        if finding.kind is FindingKind.DETECTED:
-            uid, bad = _bad(finding)
-            if bad is not None:
-                found.setdefault(uid, []).append(bad)
+    for uid, bad in _every(sight):
+        known = found.setdefault(uid, [])
+        if bad not in known:
+            known.append(bad)
     yield from _forgotten(sight, found)
     left = MOST_AT_ONCE
     for uid, every in found.items():
@@ -108,14 +109,29 @@ def _forgotten(sight: Sight, found: Mapping[str, Sequence[Bad]]) -> Iterator[Cha
                 yield Change(tenant=member.tenant, appliance=member.id, timers=(clear,))
 
 
-def _bad(finding: Finding) -> tuple[str, Bad | None]:
-    who, _, key = finding.subject.partition(":")
-    uid, _, ordinal = who.partition("/")
+def _every(sight: Sight) -> Iterator[tuple[str, Bad]]:
+    for finding in sight.findings:
+        if finding.kind is FindingKind.DETECTED:
+            who, _, key = finding.subject.partition(":")
+            uid, _, ordinal = who.partition("/")
+            bad = _bad(int(ordinal), key, finding.evidence, finding.opened_at) if ordinal.isdecimal() else None
+            if bad is not None:
+                yield uid, bad
+    for intent in sight.recent:
+        if intent.verb is Verb.QUARANTINE and intent.origin is Origin.OBSERVATION:
+            uid, number = intent.appliance
+            bad = _bad(number, str(intent.evidence.get("rule", "")), intent.evidence, intent.created_at)
+            if bad is not None:
+                yield uid, bad
+
+
+def _bad(ordinal: int, key: str, evidence: Mapping[str, object], otherwise: dt.datetime) -> Bad | None:
+    """Both say since when it was seen: by that a finding and what was done about it are one."""
     _, _, rest = key.partition("/")
     rule, _, item = rest.partition("/")
-    if rule != RULE or not item or not ordinal.isdecimal():
-        return uid, None
-    facts = finding.evidence.get("facts")
+    if rule != RULE or not item:
+        return None
+    facts, since = evidence.get("facts"), evidence.get("since")
     told = facts.items() if isinstance(facts, Mapping) else ()
     signature = next((value for path, value in told if path.endswith(".signature") and isinstance(value, str)), "")
-    return uid, Bad(int(ordinal), item, signature, finding.opened_at)
+    return Bad(ordinal, item, signature, dt.datetime.fromisoformat(since) if isinstance(since, str) else otherwise)

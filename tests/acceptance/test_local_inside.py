@@ -3,6 +3,7 @@ agents say, actions that agents perform, and a story that tells it."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import eicar
 import pytest
 from local_estate import Local
 from served import until
@@ -212,6 +214,28 @@ def test_an_account_is_on_all_members_whatever_becomes_of_them_until_it_is_revok
     until(lambda: not any("ada" in shop.told(ordinal, "accounts") for ordinal in (1, 2)), "it is gone from both")
     assert not (shop.root("shop", 1) / "home/ada").exists()
     tells(shop.story(1), "the account ada is granted no more", "account_revoke done")
+
+
+def test_a_planted_file_is_found_put_away_and_looked_for_in_the_others(shop: Shop) -> None:
+    """Evidence is kept, what runs it is ended, and the finding ends with it."""
+    planted = shop.root("shop", 1) / "srv/shop/eicar.com"
+    planted.write_bytes(eicar.content())
+    shop.cli("act", "shop/1", "scan", *REASON)
+    until(lambda: not planted.exists(), "it is put away")
+    until(lambda: shop.done(Verb.SCAN, 2) > 0, "the other one looks for it")
+    until(shop.well, "nothing is wrong any more")
+    (away,) = shop.intents(Verb.QUARANTINE, 1)
+    told = json.loads(str(away.result["output"]))
+    assert (away.state, told["sha256"], told["signature"]) == (IntentState.DONE, eicar.sha256(), "Eicar.Test")
+    kept = Path(told["kept"])
+    assert (kept.stat().st_mode & 0o777, kept.stat().st_size) == (0, len(eicar.content()))
+    (search,) = shop.intents(Verb.SCAN, 2)
+    assert search.arguments == {"signature": "Eicar.Test"}
+    assert "0 bad" in str(search.result["output"])
+    assert search.reason.startswith("Eicar.Test was found in shop/1 (/srv/shop/eicar.com)")
+    opened = "finding opened: shop/1: malware in /srv/shop/eicar.com"
+    tells(shop.story(1), opened, "quarantine (disruptive)", "quarantine done")
+    tells(shop.story(1), opened, "finding ended")
 
 
 def test_a_stray_account_is_found_and_taken_away(shop: Shop) -> None:

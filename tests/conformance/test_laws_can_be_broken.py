@@ -272,6 +272,13 @@ class BeginsAnything(DummyProvider):
             return "command-0"
 
 
+class KeepsAnew(DummyProvider):
+    """Takes a snapshot each time that it is asked to."""
+
+    def snapshot_node(self, node_id: str, name: str, tags: Mapping[str, str]) -> str:
+        return super().snapshot_node(node_id, f"{name}-{uuid.uuid4()}", tags)
+
+
 def _free(offer: Offer) -> Offer:
     assert offer.price is not None
     price = offer.price.__class__(Decimal(0), offer.price.currency, offer.price.source, offer.price.dated)
@@ -317,6 +324,7 @@ BROKEN: list[tuple[type[DummyProvider], str, tuple[str, ...]]] = [
     (StopsOnSuspend, "test_a_suspended_node_is_suspended_and_resumed_to_run", ()),
     (ObeysQuietly, "test_a_suspend_of_what_is_stopped_is_refused", ()),
     (ReplacesAllTags, "test_tags_are_added_and_replaced_and_the_others_kept", ()),
+    (KeepsAnew, "test_a_snapshot_is_taken_once_for_each_name_and_its_node_goes_on", ()),
     (KnowsEveryCommand, "test_nothing_is_known_of_a_command_that_was_never_begun_by", ("command_result",)),
     (NeverAnswersCommands, "test_a_command_that_is_begun_comes_to_a_result", ()),
     (BeginsAnything, "test_a_command_is_not_begun_in_what_is_stopped", ()),

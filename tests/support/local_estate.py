@@ -45,6 +45,7 @@ class Local(Estate):
             'directory = "../var/local/cloud"': 'directory = "cloud"',
             "$((8080 + {ordinal}))": f"$(({self.base} + {{ordinal}}))",
             "$((8090 + {ordinal}))": f"$(({self.base} + {{ordinal}}))",
+            '"malware.txt"': f'"{EXAMPLE.parent / "malware.txt"}"',
             "port = 8788": f"port = {self.base + 4}",
             "fault_after_s = 2": "fault_after_s = 1",
             **(edit or {}),

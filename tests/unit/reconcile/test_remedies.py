@@ -78,6 +78,7 @@ def test_what_is_found_bad_is_kept_as_evidence_before_it_is_put_away(verbs: set[
     found = step(treated(symptom(*ladder, rung=rung, item="/srv/x"), view=view(node(), verbs=frozenset(verbs)))).intent
     assert found.verb is verb
     assert found.arguments == ({"path": "/srv/x"} if verb is Verb.QUARANTINE else {})
+    assert ("rule" in found.evidence) is (verb is Verb.QUARANTINE)
 
 
 def test_an_infected_appliance_is_replaced_by_a_clean_one_where_its_policy_says_so() -> None:

@@ -29,6 +29,7 @@ def due(*findings: Finding, of: Any = None, searched: Any = None, **other: Any) 
     timers = {(UID, at): {TimerKind.SEARCHED: since} for at, since in (searched or {}).items()}
     sight = searching.Sight(
         findings,
+        other.pop("recent", ()),
         other.pop("sets", {UID: aset()}),
         {UID: members},
         timers,
@@ -89,6 +90,20 @@ def test_of_several_all_are_looked_for() -> None:
 )
 def test_who_cannot_or_shall_not_is_not_asked(other: dict[str, Any]) -> None:
     assert asked(bad(), **other) == []
+
+
+def test_what_was_put_away_before_anybody_looked_is_looked_for_too() -> None:
+    """Once: a finding and what was done about it are one."""
+    facts = {'malware["/srv/x"].signature': "Eicar.Test"}
+    evidence = {"rule": "built-in/malware//srv/x", "since": ago(5).isoformat(), "facts": facts}
+    away = intent(Verb.QUARANTINE, origin=Origin.OBSERVATION, evidence=evidence, created_at=ago(3))
+    (first, _) = due(recent=[away])
+    assert isinstance(first, Step)
+    assert first.intent.arguments == {"signature": "Eicar.Test"}
+    assert first.change.timers == (Timer(UID, 2, TimerKind.SEARCHED, ago(5)),)
+    assert asked(bad(at=ago(5)), recent=[away], searched={2: ago(5)}) == [3]
+    by_hand = intent(Verb.QUARANTINE, origin=Origin.REQUEST, evidence=evidence)
+    assert due(recent=[by_hand]) == []
 
 
 def test_other_findings_are_not_looked_for() -> None:
