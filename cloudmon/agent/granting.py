@@ -80,14 +80,17 @@ class Granting:
             return Outcome(False, f"there is an account {user} that cloudmon did not make; it is left as it is")
         users = self._users(until - self._clock.monotonic())
         if found is None:
-            if user not in record and self._stands(home):
-                return Outcome(False, f"there is a {home} already, which is somebody else's")
+            taken = self._taken(user)
+            if user not in record and taken:
+                return Outcome(False, f"there is {taken} already, which is somebody else's")
             uid = self._number(record.get(user), everyone)
             # Written down before it is made: whatever happens then, it is known whose it is.
             self._place.store({**record, user: uid}, RECORD)
             shell = next((one for one in SHELLS if self._root.exists(one)), SHELLS[-1])
             users.make(user, uid, home, shell)
-            found = Account(user, uid, uid, home, shell)
+            found = self._everyone().get(user)
+            if found is None or found.uid != uid:
+                return Outcome(False, f"the account {user} was made and is not there")
         users.belong(user, groups)
         users.open(user)
         self._sudo(user, wanted=any(one in SUDO for one in groups))
@@ -111,6 +114,8 @@ class Granting:
         self._sudo(user, wanted=False)
         self._end_processes(found)
         users.remove(user)
+        if self._left_alone(found):
+            users.remove_group(user)
         if ours:
             self._remove_home(found)
             self._forget(user, record)
@@ -136,8 +141,20 @@ class Granting:
             return before
         return next(uid for uid in range(userdb.FIRST, userdb.LAST) if uid not in taken)
 
-    def _stands(self, path: str) -> bool:
-        return os.path.lexists(self._root.inside(os.path.dirname(path)) + "/" + os.path.basename(path))
+    def _taken(self, user: str) -> str:
+        """What stands in the way of a new account; empty when nothing does."""
+        home = home_of(user)
+        if os.path.lexists(f"{self._root.inside(HOMES)}/{user}"):
+            return f"a {home}"
+        names = accounts.groups(self._root.read("/etc/group"))[0].values()
+        return f"a group {user}" if user in names else ""
+
+    def _left_alone(self, gone: Account) -> bool:
+        """Whether the group of its own that an account had is still there, and nobody's any more."""
+        names, members = accounts.groups(self._root.read("/etc/group"))
+        others = any(one.gid == gone.gid for one in self._everyone().values())
+        named = any(gone.name in found for user, found in members.items() if user != gone.name)
+        return names.get(gone.gid) == gone.name and not others and not named
 
     def _owner(self, found: Account) -> tuple[int, int] | None:
         """None where nothing can be given away: in a directory of a user who is not root."""

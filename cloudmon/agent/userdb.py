@@ -40,7 +40,10 @@ class UserDb(Protocol):
         """Let nothing count any more."""
 
     def remove(self, user: str) -> None:
-        """Without its home."""
+        """Without its home, and without its group."""
+
+    def remove_group(self, name: str) -> None:
+        """One that is nobody's any more."""
 
 
 class Programs:
@@ -63,6 +66,9 @@ class Programs:
 
     def remove(self, user: str) -> None:
         self._run(["userdel", "--", user])
+
+    def remove_group(self, name: str) -> None:
+        self._run(["groupdel", "--", name])
 
 
 def runner(timeout_s: float) -> Run:
@@ -118,8 +124,12 @@ class Files:
 
         self.belong(user, [])
         with self._held():
-            for name in ("passwd", "shadow", "group"):
+            for name in ("passwd", "shadow"):
                 self._edit(name, others)
+
+    def remove_group(self, name: str) -> None:
+        with self._held():
+            self._edit("group", lambda words: None if words[0] == name else words)
 
     def _password(self, user: str, password: str) -> None:
         def changed(words: list[str]) -> list[str]:

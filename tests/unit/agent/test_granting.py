@@ -152,6 +152,15 @@ def test_a_stray_is_taken_away_when_it_is_named_and_its_home_stays(machine: Mach
     assert (home / "loot").read_text() == "evidence"
 
 
+def test_no_account_takes_over_a_group_or_takes_one_with_it(machine: Machine) -> None:
+    before = machine.everything()
+    assert "a group adm already" in machine.grant("adm").error
+    assert machine.everything() == before
+    machine.write("etc/passwd", f"{machine.text('etc/passwd')}adm:x:1717:1717::/home/adm:/bin/sh\n")
+    assert machine.revoke("adm").ok
+    assert "adm:x:4:" in machine.text("etc/group")
+
+
 @pytest.mark.parametrize("user", ["root"])
 def test_the_system_s_own_account_stays(machine: Machine, user: str) -> None:
     before = machine.everything()
@@ -218,11 +227,14 @@ def test_an_agent_that_was_killed_between_its_record_and_the_account_goes_on_fro
 
 def test_a_machine_s_programs_are_told_words_and_never_a_line(machine: Machine) -> None:
     ran: list[list[str]] = []
+    files = Files(machine.root)
 
     def run(argv: list[str]) -> None:
         ran.append(argv)
         if argv[0] == "useradd":
-            Files(machine.root).make("ada", 1001, "/home/ada", "/bin/sh")
+            files.make("ada", 1001, "/home/ada", "/bin/sh")
+        if argv[0] == "userdel":
+            files.remove("ada")
 
     machine.granting = machine.granting_by(Programs(run))
     assert machine.grant(rights="sudo") == Outcome(True)
@@ -233,7 +245,7 @@ def test_a_machine_s_programs_are_told_words_and_never_a_line(machine: Machine) 
     ]
     ran.clear()
     assert machine.revoke().ok
-    assert ran == [["usermod", "-p", "!", "-e", "1", "--", "ada"], ["userdel", "--", "ada"]]
+    assert ran == [["usermod", "-p", "!", "-e", "1", "--", "ada"], ["userdel", "--", "ada"], ["groupdel", "--", "ada"]]
 
 
 def test_a_program_that_fails_is_told_in_its_own_words(machine: Machine) -> None:

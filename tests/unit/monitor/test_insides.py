@@ -15,6 +15,7 @@ from cloudmon.errors import Fenced, StoreUnavailable
 from cloudmon.model import states
 from cloudmon.model.actions import Intent, IntentState, Verb
 from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.grants import fingerprint
 from cloudmon.model.guests import Agent, Enrolment, Report, ReportKind, Result, Sections
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.policies import OnUnknown, Policy, Remedy, Rule
@@ -25,6 +26,8 @@ from cloudmon.monitor import hearing
 from cloudmon.monitor import insides as inside
 from cloudmon.monitor.hearing import Hearing
 from cloudmon.monitor.insides import Insides
+from cloudmon.settings import policies as policy_settings
+from cloudmon.testing.guest_words import KEY
 
 TEMPLATE = Template("web", {"*": "image-1"}, applications={"shop": Application(match="shop")}, report_interval_s=30)
 DOWN = Rule("down", 'applications["shop"].state == "down"', message="the shop is down", then=(
@@ -383,3 +386,68 @@ def test_commands_for_the_same_appliance_wait_for_each_other(of: Inhabited) -> N
     of.say(1, up("down"))
     of.tick(2)
     assert len(of.commands()) == 1
+
+
+# --- accounts ---------------------------------------------------------------------------------------------------------
+
+HAS = {"managed": True, "keys": [fingerprint(KEY)], "groups": ["wheel"], "locked": True}
+NONE: Sections = {"accounts": {}}
+
+
+@pytest.fixture
+def granting(tmp_path: Path) -> Inhabited:
+    """Under the rules that are built in; both members have said that they have no account."""
+    of = Inhabited(tmp_path)
+    of.insides.judged_by([policy_settings.built_in().policy("built in")])
+    for ordinal in (1, 2):
+        of.say(ordinal, NONE)
+    of.tick()
+    return of
+
+
+def orders(of: Inhabited, verb: Verb) -> list[tuple[int, str]]:
+    found = of.memory.intents.of(EVERYONE, of.id(1).set_uid)
+    return sorted((one.appliance.ordinal, one.arguments["user"]) for one in found if one.verb is verb)
+
+
+def test_a_grant_reaches_all_members_with_the_next_tick_and_its_end_does_too(granting: Inhabited) -> None:
+    of = granting
+    until = of.clock.now() + dt.timedelta(seconds=60)
+    asked = of.ask(RequestVerb.GRANT, "storefront", user="ada", keys=KEY, rights="sudo", until=until.isoformat())
+    of.tick()
+    assert of.request(asked).state is RequestState.DONE
+    assert orders(of, Verb.ACCOUNT_GRANT) == [(1, "ada"), (2, "ada")]
+    for intent in of.memory.intents.open(EVERYONE):
+        of.say(intent.appliance.ordinal, {"accounts": {"ada": HAS}}, of.done(intent))
+    of.tick()
+    assert of.found() == []
+    of.clock.advance(60)
+    of.tick()
+    assert orders(of, Verb.ACCOUNT_REVOKE) == [(1, "ada"), (2, "ada")]
+    assert orders(of, Verb.ACCOUNT_GRANT) == [(1, "ada"), (2, "ada")]
+
+
+def test_a_member_of_which_nothing_is_known_is_left_alone(granting: Inhabited) -> None:
+    of = granting
+    of.say(2, up())
+    of.ask(RequestVerb.GRANT, "storefront", user="ada", keys=KEY)
+    of.tick()
+    assert orders(of, Verb.ACCOUNT_GRANT) == [(1, "ada")]
+
+
+def test_an_account_of_somebody_else_is_shown_and_left_alone(granting: Inhabited) -> None:
+    of = granting
+    of.say(1, {"accounts": {"ada": {"keys": [], "groups": []}}})
+    of.ask(RequestVerb.GRANT, "storefront", user="ada", keys=KEY)
+    of.tick(2)
+    assert orders(of, Verb.ACCOUNT_GRANT) == [(2, "ada")]
+    assert any("an account ada that cloudmon did not make" in one for one in of.found())
+
+
+def test_a_granted_account_is_not_ended_by_a_command(granting: Inhabited) -> None:
+    of = granting
+    of.ask(RequestVerb.GRANT, "storefront", user="ada", keys=KEY)
+    ends = of.ask_for(RequestVerb.COMMAND, "storefront/1", {"verb": "account_revoke", "user": "ada"})
+    of.tick()
+    assert of.request(ends).state is RequestState.REFUSED
+    assert "`cloudmon accounts revoke storefront ada`" in of.request(ends).outcome
