@@ -74,6 +74,17 @@ class Shop(Local):
         """Its web server is killed."""
         os.kill(int(str(self.told(ordinal, "applications")["shop"]["pid"])), signal.SIGKILL)
 
+    def peers(self, ordinal: int) -> dict[str, int]:
+        """The incarnations of its peers, as an appliance knows them."""
+        file = self.root("shop", ordinal) / "var/lib/cloudmon/peers.json"
+        told = json.loads(file.read_text()) if file.exists() else {"members": {}}
+        return {name: one["incarnation"] for name, one in told["members"].items()}
+
+    def peered(self) -> dict[str, int]:
+        """The same, as the monitor shows them."""
+        rows = json.loads(self.cli("peers", "shop", "-o", "json").stdout)
+        return {row["name"]: row["incarnation"] for row in rows}
+
     def story(self, ordinal: int) -> list[str]:
         return [line.strip() for line in self.cli("why", f"shop/{ordinal}").stdout.splitlines()]
 
@@ -206,6 +217,7 @@ def test_an_account_is_on_all_members_whatever_becomes_of_them_until_it_is_revok
     until(lambda: shop.runs("shop", 2) and shop.node("shop", 2) != before and right(2), "it is on the new machine")
     until(shop.well, "nothing is wrong any more")
     assert "2 of 2" in shop.cli("accounts", "list", "shop").stdout
+    until(lambda: shop.peers(1) == shop.peers(2) == shop.peered(), "both know of the new machine")
 
     assert "ada is granted on shop" in shop.cli(
         "act", "shop/1", "account_revoke", "user=ada", *REASON, code=1
