@@ -94,11 +94,11 @@ class Serving:
         monitor = service.settings.monitor
         late_s = late_after_s(monitor)
         self._engine.every("tick", monitor.poll_interval_s, self._tick, late_after_s=late_s, jitter=monitor.poll_jitter)
-        self._engine.every("requests", REQUESTS_S, self._look_for_work, late_after_s=late_s)
-        self._engine.every("attend", ATTEND_S, self._attend, late_after_s=late_s)
-        self._engine.every("notify", NOTIFY_S, self._tell, late_after_s=late_s)
-        self._engine.every("events", EVENTS_S, self._look_at_hints, late_after_s=late_s)
-        self._engine.every("commands", COMMANDS_S, self._carry, late_after_s=late_s)
+        self._engine.every("requests", REQUESTS_S, self._look_for_work, late_after_s=late_s + 2 * REQUESTS_S)
+        self._engine.every("attend", ATTEND_S, self._attend, late_after_s=late_s + 2 * ATTEND_S)
+        self._engine.every("notify", NOTIFY_S, self._tell, late_after_s=late_s + 2 * NOTIFY_S)
+        self._engine.every("events", EVENTS_S, self._look_at_hints, late_after_s=late_s + 2 * EVENTS_S)
+        self._engine.every("commands", COMMANDS_S, self._carry, late_after_s=late_s + 2 * COMMANDS_S)
         self._engine.every("watch", WATCH_S, self._watch, late_after_s=60.0)
         self._probe()
         self._courier = Courier(service.monitor)
@@ -195,7 +195,7 @@ class Serving:
         monitor = self._service.settings.monitor
         late_s = late_after_s(monitor)
         self._engine.reschedule("tick", monitor.poll_interval_s, late_after_s=late_s, jitter=monitor.poll_jitter)
-        self._engine.reschedule("requests", REQUESTS_S, late_after_s=late_s)
+        self._engine.reschedule("requests", REQUESTS_S, late_after_s=late_s + 2 * REQUESTS_S)
 
     def _attend(self) -> None:
         try:

@@ -84,7 +84,7 @@ def test_the_service_does_what_it_is_told_by_commands_and_by_its_settings_file(e
         assert [node.token for node in estate.world().nodes_true() if node.word == "running"] == [
             member.token for member in estate.members("shop")
         ]
-        assert estate.asked()[0] == 200
+        assert (estate.asked()[0], estate.asked()[1]["troubles"]) == (200, [])
         assert obeys(process)
     assert estate.asked() == (0, {})
     with estate.store() as store:

@@ -14,7 +14,7 @@ from simulated.bench import Bench
 from cloudmon.model.actions import IntentState
 from cloudmon.model.changes import Change
 from cloudmon.monitor import observe, tick
-from cloudmon.reconcile import endings, leases, outcomes, planner, settle, sweep, tries
+from cloudmon.reconcile import doubts, endings, leases, outcomes, settle, sweep, tries
 from cloudmon.store import owned as owning
 from cloudmon_providers.dummy import World
 
@@ -67,7 +67,7 @@ def _metered_from_the_confirmation(patch: pytest.MonkeyPatch) -> None:
 def _believes_any_view(patch: pytest.MonkeyPatch) -> None:
     """What is not in a listing is gone: nobody asks the cloud once more, nobody doubts."""
     patch.setattr(observe, "_ask", lambda _provider, _node_id: False)
-    patch.setattr(planner, "_doubt", lambda view, _index, _moment: (view, None))
+    patch.setattr(doubts, "_doubt", lambda view, _index, _moment: (view, None))
 
 
 def _acts_without_writing(patch: pytest.MonkeyPatch) -> None:

@@ -185,6 +185,7 @@ def _over(store: Store, folder: Path, chapter: str) -> bool:
         request = store.requests.get(EVERYONE, name)
         if request is None or request.state not in ENDS:
             return False
+        assert request.state is RequestState.DONE, f"{name}: {request.state}, {request.outcome}"
     if chapter == "heal":
         found = member(store, "shop", 2)
         return found.state is ApplianceState.RUNNING and found.node_id != victim(folder)
