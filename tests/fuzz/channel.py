@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from cloudmon.channel import bodies, intake, keys, signing, tokens
+from cloudmon.channel import bodies, intake, keys, malware, signing, tokens
 from cloudmon.channel.gate import Gate, Head, Refused
 from cloudmon.channel.osquery import bodies as osquery_bodies
 from cloudmon.channel.osquery import folding, nodekeys, queries
@@ -53,6 +53,12 @@ def enrol(raw: bytes) -> None:
 def poll(raw: bytes) -> None:
     with contextlib.suppress(bodies.Malformed):
         assert bodies.poll(raw).wait_s <= bodies.LONGEST_WAIT_S
+
+
+def signatures(raw: bytes) -> None:
+    with contextlib.suppress(bodies.Malformed):
+        asked = bodies.signatures(raw)
+        assert malware.part(None, asked)["text"] == ""
 
 
 GATE = Gate(KEY, {APPLIANCE: AGENT}.get, Replays(NOW.timestamp() - 3_600, -3_600.0))
@@ -225,6 +231,7 @@ TARGETS: dict[str, Target] = {
     "rules": Target(rules, told({**REPORT, "sections": WELL})),
     "enrol": Target(enrol, told({"v": 1, "instance": "0" * 32, "version": "1", "boot": "b", "can": ["scan"]})),
     "poll": Target(poll, told({"v": 1, "wait_s": 25, "config": HASH, "have": ["i"]})),
+    "signatures": Target(signatures, told({"v": 1, "hash": HASH, "offset": 0})),
     "head": Target(head, (SIGNED, SIGNED.replace(b"k.abcdefghijkl.3.1.1.1772452800", b"e:a-abcdefghijkl-3-1"))),
     "token": Target(token, TOKENS),
     "key": Target(key, (b"k.abcdefghijkl.3.1.1.1772452800", b"cmo1.k.abcdefghijkl.3.1.1.1772452800." + b"A" * 43)),
