@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import agent, channel, cold, detection, ec2, fold, launch, quiet, reports, service
+from tests.benchmarks import agent, attending, channel, cold, detection, ec2, fold, launch, quiet, reports, service
 from tests.benchmarks.figures import HEADING, Figure
 
 FULL: dict[str, Callable[[Path], Iterator[Figure]]] = {
@@ -29,6 +29,7 @@ FULL: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "agent": agent.figures,
     "channel": channel.figures,
     "channel-mutations": channel.mutations,
+    "attending": attending.figures,
     "reports": reports.figures,
     "detection": detection.figures,
 }
@@ -42,6 +43,7 @@ QUICK: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "agent": partial(agent.figures, seconds=2, interval_s=1),
     "channel": partial(channel.figures, agents=20, connections=4, rate=50, seconds=0.5, waiting=30),
     "channel-mutations": partial(channel.mutations, requests=1_000),
+    "attending": partial(attending.figures, agents=40, reports=5),
     "reports": partial(reports.figures, reports=200, appliances=20, repeats=1),
     "detection": partial(detection.figures, looks=5, repeats=1),
 }

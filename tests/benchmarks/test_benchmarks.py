@@ -28,6 +28,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         pytest.param("quiet", 7, id="quiet"),
         pytest.param("channel", 8, id="channel"),
         pytest.param("channel-mutations", 1, id="channel-mutations"),
+        pytest.param("attending", 1, id="attending"),
         pytest.param("reports", 1, id="reports"),
         pytest.param("detection", 5, id="detection"),
     ],
