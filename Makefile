@@ -7,8 +7,8 @@ PY := $(VENV)/bin/python
 # Another version of Python makes another environment, from nothing: a mixture of two works in neither.
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 READY := $(VENV)/.ready-$(VERSION)
-# Tests run side by side: on 2 processes at least, on 4 at most, since the store's tests wait for disks and not for processors.
-WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -lt 2 ] && n=2; [ $$n -gt 4 ] && n=4; echo $$n)
+# Tests run side by side: on 3 processes at least, on 4 at most, since many of them wait for disks and for other processes.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -lt 3 ] && n=3; [ $$n -gt 4 ] && n=4; echo $$n)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
