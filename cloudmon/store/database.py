@@ -8,9 +8,11 @@ changes nothing but the database. All exceptions that leave here are of :mod:`cl
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +32,7 @@ TRIES = 5
 FIRST_PAUSE_S = 0.05
 BUSY_TIMEOUT_MS = 1_000
 STREAM_ROWS = 2_000
+RAW_ROWS = 500
 _WRITING = "cloudmon_writing"
 
 
@@ -137,14 +140,17 @@ class Database:
             finally:
                 _take_back(transaction)
 
-    def raw(self, statement: sa.Select[Any]) -> list[Any]:
-        """All rows as the driver gives them: no conversion, no Row objects. For the hot reads."""
+    def raw(self, statement: sa.Select[Any], made: Callable[[Iterator[Any]], list[T]]) -> list[T]:
+        """What ``made`` makes of all rows as the driver gives them: no conversion, no Row objects. For the hot reads.
 
-        def work(connection: Connection) -> list[Any]:
+        A few rows at a time, which the processor's caches hold until they are used: a hundred thousand rows that are
+        fetched first and made into something afterwards come from memory twice, and cost half as much again.
+        """
+
+        def work(connection: Connection) -> list[T]:
             with connection.execute(statement) as result:
                 cursor: Any = result.cursor
-                rows: list[Any] = cursor.fetchall()
-            return rows
+                return made(itertools.chain.from_iterable(iter(partial(cursor.fetchmany, RAW_ROWS), [])))
 
         return self.read(work)
 
@@ -154,7 +160,7 @@ class Database:
         A store in memory hands over all rows at once: its one connection cannot wait for a slow reader.
         """
         if self.in_memory:
-            yield from self.raw(statement)
+            yield from self.raw(statement, list)
             return
         try:
             with self.engine.connect() as opened:

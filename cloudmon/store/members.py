@@ -72,8 +72,7 @@ class Members:
 
     def _where(self, scope: Scope, *conditions: Any) -> list[Member]:
         statement = _ROW.where(*conditions, *covered(scope, appliances.c.tenant)).order_by(*_ORDER)
-        rows = self._database.raw(statement)
-        return _from_text(rows) if self._database.is_sqlite else _from_typed(rows)
+        return self._database.raw(statement, _from_text if self._database.is_sqlite else _from_typed)
 
 
 # Two conversions instead of one with a call per column: at a hundred thousand rows a call is what costs. For the same
