@@ -16,7 +16,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from cloudmon.model.nodes import CommandResult, Listing, Node, NodeEvent, NodeRequest
+from cloudmon.model.nodes import CommandResult, Listing, Node, NodeEvent, NodeRequest, PeerGroup
 from cloudmon.model.offers import Offer
 
 
@@ -101,6 +101,32 @@ class Snapshot(Protocol):
 
 
 @runtime_checkable
+class Firewall(Protocol):
+    """What may reach a node, and what it may reach, is a matter of the cloud. ``Node.isolated``, ``Node.peers`` and
+    :meth:`list_peers` say how things stand: after an answer that was lost they say what became of it."""
+
+    def isolate_node(self, node_id: str) -> None:
+        """Nothing may reach the node, and it may reach nothing, but what the cloud itself needs; it goes on as it was,
+        running or stopped. What it was let do before is remembered in the cloud itself, for :meth:`release_node` of
+        whoever comes. Of one that is isolated already quiet. ``NotFound`` when there is no such node."""
+
+    def release_node(self, node_id: str) -> None:
+        """The node may do again what it might before it was isolated: exactly that, and what its peers were given
+        meanwhile. Of one that is not isolated quiet. ``NotFound`` when there is no such node."""
+
+    def open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        """The group has exactly these ports, the first nodes are in it from now on, in no other, and the second are in
+        none. The first node that joins makes it. Joining widens nothing but the way between the group's nodes. One that
+        is isolated joins or leaves for when it is released. Nodes that are not there are quiet; so is a second call."""
+
+    def close_peers(self, name: str) -> None:
+        """There is no such group any more. Quiet where there is none; ``Refused`` while a node is in it."""
+
+    def list_peers(self) -> Sequence[PeerGroup]:
+        """Every group of peers, whoever made it: the whole truth or an error."""
+
+
+@runtime_checkable
 class RunCommand(Protocol):
     """Programs can be run in nodes, without an agent of ours. Begun and asked for apart, so that no call waits for a
     program to end."""
@@ -143,6 +169,7 @@ ABILITIES: Mapping[str, tuple[type, tuple[str, ...]]] = {
     "suspend": (Suspend, ("suspend_node", "resume_node")),
     "tagging": (Tagging, ("tag_node",)),
     "snapshot": (Snapshot, ("snapshot_node",)),
+    "firewall": (Firewall, ("isolate_node", "release_node", "open_peers", "close_peers", "list_peers")),
     "commands": (RunCommand, ("start_command", "command_result")),
     "events": (Events, ("wait_events", "take_events")),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cloudmon.model.offers import Offer
@@ -59,6 +59,27 @@ class Node(NamedTuple):
     ended_at: dt.datetime | None = None
     """When the cloud says that it ended, and is not paid for from then on, aware UTC; None unless it is terminated, and
     where the cloud does not say."""
+    isolated: bool | None = None
+    """Whether the cloud's firewall lets nothing in or out of it; None where the cloud does not say."""
+    peers: str | None = None
+    """Name of the group of peers that it is in, empty where it is in none; None where the cloud does not say, as of a
+    node that is isolated."""
+
+
+PEERS_PREFIX = "cloudmon-peers-"
+"""How the name of every group of peers begins; the uid of its set follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerGroup:
+    """Nodes that a cloud's firewall lets talk to each other."""
+
+    name: str
+    """:data:`PEERS_PREFIX` and the uid of its set."""
+    ports: tuple[int, ...]
+    """TCP ports at which each reaches the others, in order."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Whose it is: estate, set and tenant."""
 
 
 @dataclass(frozen=True, slots=True)

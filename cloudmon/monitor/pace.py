@@ -16,7 +16,7 @@ from typing import TypeVar
 from cloudmon import errors, provider
 from cloudmon.clock import Clock
 from cloudmon.model.health import CloudHealth
-from cloudmon.model.nodes import CommandResult, Listing, Node, NodeEvent, NodeRequest
+from cloudmon.model.nodes import CommandResult, Listing, Node, NodeEvent, NodeRequest, PeerGroup
 from cloudmon.model.offers import Offer
 
 T = TypeVar("T")
@@ -233,6 +233,24 @@ class Paced:
         if not isinstance(inner, provider.Snapshot) or self.lacks("snapshot_node"):
             raise errors.Unsupported("This provider cannot snapshot nodes.", cloud=self.cloud)
         return self._pace.call("snapshot_node", lambda: inner.snapshot_node(node_id, name, tags))
+
+    def isolate_node(self, node_id: str) -> None:
+        self._ability("isolate_node", node_id)
+
+    def release_node(self, node_id: str) -> None:
+        self._ability("release_node", node_id)
+
+    def open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        self._ability("open_peers", group, joining, leaving)
+
+    def close_peers(self, name: str) -> None:
+        self._ability("close_peers", name)
+
+    def list_peers(self) -> Sequence[PeerGroup]:
+        inner = self._inner
+        if not isinstance(inner, provider.Firewall) or self.lacks("list_peers"):
+            raise errors.Unsupported("This provider knows no groups of peers.", cloud=self.cloud)
+        return self._pace.call("list_peers", inner.list_peers)
 
     def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:
         inner = self._commands()

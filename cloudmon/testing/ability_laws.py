@@ -7,21 +7,22 @@ from collections.abc import Callable
 import pytest
 
 from cloudmon.errors import CloudError, NotFound, Refused, Unsupported
-from cloudmon.model.nodes import CommandResult, NodeEvent, NodeState
+from cloudmon.model.nodes import PEERS_PREFIX, CommandResult, NodeEvent, NodeState, PeerGroup
 from cloudmon.provider import ABILITIES, abilities
 from cloudmon.testing.law_words import ODD_IDS, LawWords
 
 VERBS = tuple(verb for _, verbs in ABILITIES.values() for verb in verbs)
 HEARING = ABILITIES["events"][1]
 ASKED = "command_result"
-ON_NODES = tuple(verb for verb in VERBS if verb not in (*HEARING, ASKED))
+GROUPING = ("open_peers", "close_peers", "list_peers")
+ON_NODES = tuple(verb for verb in VERBS if verb not in (*HEARING, *GROUPING, ASKED))
 """Verbs that are about one node."""
 ORDERS = tuple(verb for verb in ON_NODES if verb != "tag_node")
 
 
 class AbilityLaws(LawWords):
     """Promises of :class:`~cloudmon.provider.PowerControl`, ``Suspend``, ``Tagging``, ``Snapshot``, ``RunCommand`` and
-    ``Events``."""
+    ``Events``; those of ``Firewall`` are in :class:`~cloudmon.testing.firewall_laws.FirewallLaws`."""
 
     def order(self, verb: str, node_id: str) -> None:
         """Give one order; skips the law where the verb is not declared."""
@@ -43,6 +44,12 @@ class AbilityLaws(LawWords):
             method(node_id, [["true"]], 30.0)
         elif verb == ASKED:
             method(node_id, "conformance-0000-0000-0000-000000000000")
+        elif verb == "open_peers":
+            method(PeerGroup(f"{PEERS_PREFIX}conformance0", (5432,)), [], [])
+        elif verb == "close_peers":
+            method(f"{PEERS_PREFIX}conformance0")
+        elif verb == "list_peers":
+            method()
         elif verb in HEARING:
             method(0.0 if verb == "wait_events" else [])
         else:

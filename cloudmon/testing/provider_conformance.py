@@ -27,17 +27,18 @@ import pytest
 
 from cloudmon.errors import CloudError
 from cloudmon.model.identity import Token, new_uid, ownership_tags
-from cloudmon.model.nodes import ENDED, Node, NodeRequest, NodeState
+from cloudmon.model.nodes import ENDED, Node, NodeRequest, NodeState, PeerGroup
 from cloudmon.model.offers import Offer
 from cloudmon.provider import Provider
 from cloudmon.testing.ability_laws import AbilityLaws
+from cloudmon.testing.firewall_laws import FirewallLaws
 from cloudmon.testing.provider_laws import ProviderLaws
 
 PassTime = Callable[[float], None]
 
 
-class ProviderConformance(AbilityLaws, ProviderLaws):
-    """The suite. Attributes say what the cloud needs; the laws are in the two classes above."""
+class ProviderConformance(FirewallLaws, AbilityLaws, ProviderLaws):
+    """The suite. Attributes say what the cloud needs; the laws are in the classes above."""
 
     column: ClassVar[str] = ""
     """Heading of its column in the capability matrix; empty: in no matrix."""
@@ -78,7 +79,11 @@ class ProviderConformance(AbilityLaws, ProviderLaws):
         self._pass_time: PassTime = request.getfixturevalue("pass_time")
         self._estate, self._set = new_uid(), new_uid()
         self._made: list[str] = []
+        self._grouped: list[PeerGroup] = []
         yield
+        for group in self._grouped:
+            self._firewall.open_peers(group, [], self._made)
+            self._firewall.close_peers(group.name)
         for node_id in self._made:
             self._provider.destroy_node(node_id)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cloudmon import errors
 from cloudmon.model.identity import TAG_ESTATE, TAG_TOKEN
-from cloudmon.model.nodes import ENDED, CommandResult, Listing, Node, NodeEvent, NodeRequest, NodeState
+from cloudmon.model.nodes import ENDED, CommandResult, Listing, Node, NodeEvent, NodeRequest, NodeState, PeerGroup
 from cloudmon.model.offers import Offer
 
 
@@ -53,6 +53,8 @@ class ScriptedProvider:
         self.snapshots: dict[tuple[str, str], str] = {}
         """Ids of snapshots, by node and name."""
         """What commands came to, by id; one that was begun is well at once."""
+        self.groups: dict[str, PeerGroup] = {}
+        """Groups of peers, by name."""
         self.events: list[NodeEvent] = []
         """What it has to tell and was not taken yet."""
         self._now = now
@@ -113,6 +115,22 @@ class ScriptedProvider:
         kept: str = self._answer("snapshot_node", self._keep, node_id, name, tags)
         return kept
 
+    def isolate_node(self, node_id: str) -> None:
+        self._answer("isolate_node", lambda at: self._wall(at, isolated=True), node_id)
+
+    def release_node(self, node_id: str) -> None:
+        self._answer("release_node", lambda at: self._wall(at, isolated=False), node_id)
+
+    def open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        self._answer("open_peers", self._open, group, tuple(joining), tuple(leaving))
+
+    def close_peers(self, name: str) -> None:
+        self._answer("close_peers", lambda closed: self.groups.pop(closed, None), name)
+
+    def list_peers(self) -> Sequence[PeerGroup]:
+        found: Sequence[PeerGroup] = self._answer("list_peers", lambda: tuple(self.groups.values()))
+        return found
+
     def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:
         begun: str = self._answer("start_command", self._begin, node_id, argvs, timeout_s)
         return begun
@@ -172,12 +190,25 @@ class ScriptedProvider:
             private_addresses=(),
             created_at=self._now(),
             tags=tags,
+            isolated=None if "isolate_node" in self._lacking else False,
+            peers=None if "open_peers" in self._lacking else "",
         )
         self.nodes[node.id] = node
         return node
 
     def _turn(self, node_id: str, state: NodeState) -> None:
         self.nodes[node_id] = self._known(node_id)._replace(state=state, word=state.value)
+
+    def _wall(self, node_id: str, *, isolated: bool) -> None:
+        self.nodes[node_id] = self._known(node_id)._replace(isolated=isolated)
+
+    def _open(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        if joining or group.name in self.groups:
+            self.groups[group.name] = group
+        for node_ids, peers in ((joining, group.name), (leaving, "")):
+            for node_id in node_ids:
+                if node_id in self.nodes:
+                    self.nodes[node_id] = self.nodes[node_id]._replace(peers=peers)
 
     def _keep(self, node_id: str, name: str, _tags: object) -> str:
         self._known(node_id)

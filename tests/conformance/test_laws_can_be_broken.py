@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cloudmon import errors
-from cloudmon.model.nodes import ENDED, CommandResult, Listing, Node, NodeEvent, NodeRequest, NodeState
+from cloudmon.model.nodes import ENDED, CommandResult, Listing, Node, NodeEvent, NodeRequest, NodeState, PeerGroup
 from cloudmon.model.offers import Offer
 from cloudmon.testing import FakeClock, ProviderConformance
 from cloudmon_providers.dummy import DummyProvider, DummySettings
@@ -253,6 +253,66 @@ class TellsAgain(DummyProvider):
         """Keeps what was taken."""
 
 
+class SaysNothingOfWalls(DummyProvider):
+    def list_nodes(self) -> Listing:
+        listing = super().list_nodes()
+        nodes = [node._replace(isolated=None) for node in listing.nodes]
+        return Listing(listing.cloud, nodes, listing.started_at, listing.finished_at)
+
+
+class IsolatesByStopping(DummyProvider):
+    def isolate_node(self, node_id: str) -> None:
+        super().isolate_node(node_id)
+        self.stop_node(node_id)
+
+
+class LetsNobodyGo(DummyProvider):
+    def release_node(self, node_id: str) -> None:
+        self.get_node(node_id)
+
+
+class OpensAtStart(DummyProvider):
+    def start_node(self, node_id: str) -> None:
+        super().start_node(node_id)
+        self.release_node(node_id)
+
+
+class ForgetsPeersOverIsolation(DummyProvider):
+    def release_node(self, node_id: str) -> None:
+        super().release_node(node_id)
+        super().open_peers(PeerGroup("", ()), [], [node_id])
+
+
+class JoinsNobodyIsolated(DummyProvider):
+    def open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        free = [node.id for node in self.list_nodes().nodes if node.id in joining and not node.isolated]
+        super().open_peers(group, free, leaving)
+
+
+class MakesEmptyGroups(DummyProvider):
+    def open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        super().open_peers(group, joining, leaving)
+        self.world._groups[group.name] = group
+
+    def close_peers(self, name: str) -> None:
+        """Keeps it."""
+
+
+class LetsNobodyLeave(DummyProvider):
+    def open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        super().open_peers(group, joining, [])
+
+
+class KeepsItsFirstPorts(DummyProvider):
+    def open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        super().open_peers(self.world._groups.get(group.name, group), joining, leaving)
+
+
+class ClosesOverHeads(DummyProvider):
+    def close_peers(self, name: str) -> None:
+        self.world._groups.pop(name, None)
+
+
 class KnowsEveryCommand(DummyProvider):
     def command_result(self, node_id: str, command_id: str) -> CommandResult | None:
         return super().command_result(node_id, command_id) or CommandResult(0)
@@ -325,6 +385,16 @@ BROKEN: list[tuple[type[DummyProvider], str, tuple[str, ...]]] = [
     (ObeysQuietly, "test_a_suspend_of_what_is_stopped_is_refused", ()),
     (ReplacesAllTags, "test_tags_are_added_and_replaced_and_the_others_kept", ()),
     (KeepsAnew, "test_a_snapshot_is_taken_once_for_each_name_and_its_node_goes_on", ()),
+    (SaysNothingOfWalls, "test_a_node_that_nobody_isolated_is_told_as_such", ()),
+    (IsolatesByStopping, "test_an_isolated_node_is_told_as_such_and_goes_on_running", ()),
+    (LetsNobodyGo, "test_a_released_node_is_told_as_such", ()),
+    (OpensAtStart, "test_isolation_lasts_over_a_stop_and_a_start", ()),
+    (ForgetsPeersOverIsolation, "test_a_released_node_has_the_peers_that_it_had_whoever_releases_it", ()),
+    (JoinsNobodyIsolated, "test_who_joins_its_peers_while_it_is_isolated_is_among_them_when_it_is_released", ()),
+    (MakesEmptyGroups, "test_a_group_that_nobody_is_in_is_quiet_for", ("open_peers",)),
+    (LetsNobodyLeave, "test_peers_join_a_group_with_its_ports_and_leave_it", ()),
+    (KeepsItsFirstPorts, "test_the_ports_of_a_group_become_others", ()),
+    (ClosesOverHeads, "test_a_group_is_closed_when_nobody_is_in_it_and_not_before", ()),
     (KnowsEveryCommand, "test_nothing_is_known_of_a_command_that_was_never_begun_by", ("command_result",)),
     (NeverAnswersCommands, "test_a_command_that_is_begun_comes_to_a_result", ()),
     (BeginsAnything, "test_a_command_is_not_begun_in_what_is_stopped", ()),
@@ -348,7 +418,7 @@ class Suite(ProviderConformance):
         self._offer = DummyProvider("east", options, now=clock.now, timeout_s=30).list_offers()[0]
         self._pass_time = clock.advance
         self._estate, self._set = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
-        self._made = []
+        self._made, self._grouped = [], []
 
 
 @pytest.mark.parametrize(("provider_class", "law", "parameters"), BROKEN, ids=[row[1] for row in BROKEN])

@@ -71,6 +71,7 @@ def moto_ec2(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
         return run(backend, **asked)
 
     monkeypatch.setattr(SimpleSystemManagerBackend, "send_command", heard_only)
+    _groups_on_interfaces(monkeypatch)
     monkeypatch.setattr(EC2Backend, "do_resources_exist", EC2Backend.get_multi_instances_by_id)
     monkeypatch.setattr(settings, "EC2_ENABLE_INSTANCE_TYPE_VALIDATION", True)
     monkeypatch.setattr(settings, "ENABLE_AMI_VALIDATION", True)
@@ -78,6 +79,36 @@ def moto_ec2(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     for regions in ec2_backends.values():
         for backend in regions.values():
             backend.reservations.clear()
+
+
+def _groups_on_interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Security groups lie on interfaces: an instance shows those of its first one, and what has one keeps it from
+    being deleted."""
+    from moto.ec2.exceptions import EC2ClientError  # noqa: PLC0415
+    from moto.ec2.models import EC2Backend  # noqa: PLC0415
+    from moto.ec2.models.elastic_network_interfaces import NetworkInterface  # noqa: PLC0415
+    from moto.ec2.models.instances import Instance  # noqa: PLC0415
+
+    def shown(instance: Any) -> Any:
+        first = getattr(instance, "nics", {}).get(0)
+        if first is None:  # it is only being made
+            return instance.__dict__["asked_groups"]
+        return first._group_set if instance.state != "terminated" else []
+
+    def asked(instance: Any, groups: Any) -> None:
+        instance.__dict__["asked_groups"] = groups
+
+    delete = EC2Backend.delete_security_group
+
+    def unless_used(backend: Any, name: Any = None, group_id: Any = None) -> Any:
+        living = [one for one in backend.all_instances() if one.state != "terminated"]
+        if any(group.id == group_id for one in living for nic in one.nics.values() for group in nic._group_set):
+            raise EC2ClientError("DependencyViolation", f"resource {group_id} has a dependent object")
+        return delete(backend, name, group_id)
+
+    monkeypatch.setattr(NetworkInterface, "group_set", property(lambda card: card._group_set))
+    monkeypatch.setattr(Instance, "security_groups", property(shown, asked), raising=False)
+    monkeypatch.setattr(EC2Backend, "delete_security_group", unless_used)
 
 
 @pytest.fixture

@@ -62,6 +62,10 @@ class Dialect:
     """An aware datetime or ISO 8601 text; empty: ``node.created_at``."""
     ended_field: str = ""
     """Likewise, when a terminated node ended; empty: the cloud does not say."""
+    isolated_field: str = ""
+    """Whether its firewall lets nothing in or out, as a boolean; empty: the cloud does not say."""
+    peers_field: str = ""
+    """Name of its group of peers, empty text for none; empty: the cloud does not say."""
     honours_tokens: bool = False
     """True when the same token in two create calls makes one node. Otherwise a create looks for the tag first."""
     verbs: Mapping[str, str] = field(default_factory=lambda: LIBCLOUD_VERBS)

@@ -39,6 +39,7 @@ class Reader:
         plain_created, says_end = not dialect.created_field, bool(dialect.ended_field)
         states, unknown, utc, join = self._states, NodeState.UNKNOWN, dt.UTC, "".join
         terminated, ended_of = NodeState.TERMINATED, self._ended
+        isolated_field, peers_field = dialect.isolated_field, dialect.peers_field
         made: list[Node] = []
         append = made.append
         for item in batch:
@@ -74,6 +75,8 @@ class Reader:
                             created,
                             tags,
                             ended_of(node) if says_end and state is terminated else None,
+                            extra.get(isolated_field) if isolated_field else None,
+                            extra.get(peers_field) if peers_field else None,
                         )
                     )
                 )
@@ -105,6 +108,8 @@ class Reader:
                 created_at=None if created is None else _aware(created),
                 tags={_text(key): _text(value) for key, value in (extra.get(dialect.tags_field) or {}).items()},
                 ended_at=self._ended(driver_node) if state is NodeState.TERMINATED else None,
+                isolated=extra.get(dialect.isolated_field) if dialect.isolated_field else None,
+                peers=extra.get(dialect.peers_field) if dialect.peers_field else None,
             )
         except errors.UnexpectedAnswer:
             raise

@@ -19,7 +19,7 @@ from xml.parsers import expat
 
 from cloudmon.errors import UnexpectedAnswer
 from cloudmon.model.identity import TAG_ESTATE, TAG_TOKEN
-from cloudmon.model.nodes import Node, NodeState
+from cloudmon.model.nodes import PEERS_PREFIX, Node, NodeState
 
 NAMESPACE: Final = "http://ec2.amazonaws.com/doc/"
 """How the namespace of every EC2 answer begins; the API version follows."""
@@ -35,13 +35,14 @@ STATES: Final[Mapping[str, NodeState]] = {
 """EC2's words. A hibernated instance reads ``stopped``: its memory lies on its volume, and it is paid as stopped."""
 
 # Where each text of interest is kept while its element is read.
-_ID, _IMAGE, _WORD, _SIZE, _LAUNCHED, _ZONE, _PRIVATE, _PUBLIC, _IPV6, _REASON, _KEY, _VALUE, _NEXT = range(13)
+_ID, _IMAGE, _WORD, _SIZE, _LAUNCHED, _ZONE, _PRIVATE, _PUBLIC, _IPV6, _REASON, _KEY, _VALUE, _NEXT, _NAME = range(14)
 _BLANK: Final = [""] * 10
 
 _Grammar = dict[str, Any]
 """By element name: a place for its text, or what stands inside it. Elements that are not named are walked past."""
 
 _TAG: Final[_Grammar] = {"key": _KEY, "value": _VALUE}
+_GROUP: Final[_Grammar] = {"groupName": _NAME}
 _INSTANCE: Final[_Grammar] = {
     "instanceId": _ID,
     "imageId": _IMAGE,
@@ -53,6 +54,7 @@ _INSTANCE: Final[_Grammar] = {
     "ipAddress": _PUBLIC,
     "ipv6Address": _IPV6,
     "reason": _REASON,
+    "groupSet": {"item": _GROUP},
     "tagSet": {"item": _TAG},
 }
 _INSTANCES: Final[_Grammar] = {"item": _INSTANCE}
@@ -62,6 +64,10 @@ _GRAMMARS: Final[Mapping[str, _Grammar]] = {
 }
 _SINCE: Final = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 """In the reason of a state: since when, as in ``User initiated (2026-11-22 10:00:00 GMT)``."""
+
+ISOLATED: Final = "cloudmon-isolated"
+"""Name of the security group, one a VPC, that lets nothing in or out."""
+_WALL: Final = [ISOLATED]
 
 _PASSED: Final = frozenset({"networkInterfaceSet", "blockDeviceMapping", "metadataOptions", "cpuOptions"})
 """Large elements that never hold one of their own name: their end tag ends them, and nothing in them is counted."""
@@ -98,6 +104,7 @@ class _Walk:
         "cloud",
         "depth",
         "grammar",
+        "groups",
         "leaf",
         "nodes",
         "parser",
@@ -114,8 +121,9 @@ class _Walk:
         self.root = root
         self.cloud = cloud
         self.nodes: list[Node] = []
-        self.values = [*_BLANK, "", "", ""]
+        self.values = [*_BLANK, "", "", "", ""]
         self.tags: dict[str, str] = {}
+        self.groups: list[str] = []
         self.text: list[str] = []
         self.append = self.text.append
         self.stack: list[_Grammar] = []
@@ -169,9 +177,12 @@ class _Walk:
             self.tags[self.values[_KEY]] = self.values[_VALUE]
             self.values[_VALUE] = ""
         elif self.grammar is _INSTANCE:
-            self.nodes.append(_node(self.values, self.tags, self.cloud))
+            self.nodes.append(_node(self.values, self.tags, self.groups, self.cloud))
             self.values[:_KEY] = _BLANK
             self.tags = {}
+            self.groups.clear()
+        elif self.grammar is _GROUP:
+            self.groups.append(self.values[_NAME])
         if self.stack:
             self.grammar = self.stack.pop()
 
@@ -199,7 +210,7 @@ def _since(reason: str) -> dt.datetime | None:
         return None
 
 
-def _node(values: list[str], tags: Mapping[str, str], cloud: str) -> Node:
+def _node(values: list[str], tags: Mapping[str, str], groups: list[str], cloud: str) -> Node:
     if not values[_ID]:
         raise UnexpectedAnswer("EC2 listed an instance without an id", cloud=cloud)
     public = values[_PUBLIC]
@@ -225,4 +236,13 @@ def _node(values: list[str], tags: Mapping[str, str], cloud: str) -> Node:
         launched,
         tags,
         _since(values[_REASON]) if state is NodeState.TERMINATED else None,
+        groups == _WALL if groups else None,
+        _peers(groups),
     )
+
+
+def _peers(groups: list[str]) -> str | None:
+    """Name of the group of peers among these, empty for none; None where they do not say."""
+    if not groups or groups == _WALL:
+        return None
+    return next((name for name in groups if name.startswith(PEERS_PREFIX)), "")

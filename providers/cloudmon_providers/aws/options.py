@@ -72,6 +72,13 @@ class AwsOptions(Group):
     """Whether commands inside appliances whose agent does not speak go by Systems Manager. It needs its agent in the
     image, an instance profile that lets it in, and the permissions ``ssm:SendCommand`` and
     ``ssm:GetCommandInvocation``."""
+    firewall: bool = False
+    """Whether instances can be isolated, and members of a set let talk to each other, by security groups: one a VPC
+    without any rule, ``cloudmon-isolated``, and one a set. It needs the permissions ``ec2:DeleteTags``,
+    ``DescribeNetworkInterfaces``, ``ModifyNetworkInterfaceAttribute``, ``DescribeSecurityGroups``,
+    ``CreateSecurityGroup``, ``DeleteSecurityGroup``, ``AuthorizeSecurityGroupIngress``, ``RevokeSecurityGroupIngress``,
+    ``AuthorizeSecurityGroupEgress`` and ``RevokeSecurityGroupEgress``. A connection that is open when its instance is
+    isolated may live on for a while: EC2 goes by what it tracks."""
     events_queue: str = ""
     """URL of an SQS queue of this region to which an EventBridge rule sends "EC2 Instance State-change Notification":
     a node that changes is then looked at within seconds, and not at the next poll. It needs the permissions

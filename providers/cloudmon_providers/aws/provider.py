@@ -10,11 +10,11 @@ from libcloud.compute.base import NodeDriver
 
 from cloudmon import errors
 from cloudmon.model.identity import TAG_TOKEN
-from cloudmon.model.nodes import ENDING, CommandResult, Node, NodeEvent, NodeRequest
+from cloudmon.model.nodes import ENDING, CommandResult, Node, NodeEvent, NodeRequest, PeerGroup
 from cloudmon.model.offers import Offer
 from cloudmon.provider import ABILITIES
 from cloudmon_providers._libcloud import Dialect, LibcloudProvider
-from cloudmon_providers.aws import commands, creation, listing, offers, snapshots
+from cloudmon_providers.aws import commands, creation, listing, offers, snapshots, walls
 from cloudmon_providers.aws import events as told
 from cloudmon_providers.aws.chain import Source
 from cloudmon_providers.aws.connection import Ec2
@@ -50,6 +50,7 @@ class AwsProvider(LibcloudProvider):
         self._credentials: Credentials | None = None
         self._images: dict[str, creation.Image] = {}
         self._commands = commands.Commands(cloud, self._options, self._source, timeout_s=timeout_s)
+        self._walls = walls.Walls(cloud, self._ask, self.find)
         self._queue = told.Queue(cloud, self._options, self._source, timeout_s=timeout_s)
 
     def connect(self) -> NodeDriver:
@@ -76,6 +77,8 @@ class AwsProvider(LibcloudProvider):
             return not self._options.events_queue
         if verb in ABILITIES["commands"][1]:
             return not self._options.run_command
+        if verb in ABILITIES["firewall"][1]:
+            return not self._options.firewall
         return verb not in ("tag_node", "snapshot_node", *_ACTIONS)
 
     def pages(self) -> Iterator[Sequence[Node]]:
@@ -131,6 +134,26 @@ class AwsProvider(LibcloudProvider):
             raise errors.Refused(f"{self.cloud}: {node_id} has no volumes to keep", cloud=self.cloud)
         return made
 
+    def isolate_node(self, node_id: str) -> None:
+        with self._translating("isolate_node"):
+            self._with_walls().isolate(node_id)
+
+    def release_node(self, node_id: str) -> None:
+        with self._translating("release_node"):
+            self._with_walls().release(node_id)
+
+    def open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        with self._translating("open_peers"):
+            self._with_walls().open(group, joining, leaving)
+
+    def close_peers(self, name: str) -> None:
+        with self._translating("close_peers"):
+            self._with_walls().close(name)
+
+    def list_peers(self) -> Sequence[PeerGroup]:
+        with self._translating("list_peers"):
+            return self._with_walls().peers()
+
     def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:
         return self._commands.start(node_id, argvs, timeout_s)
 
@@ -161,6 +184,11 @@ class AwsProvider(LibcloudProvider):
             self.reset()
             raise
         return answer
+
+    def _with_walls(self) -> walls.Walls:
+        if not self._options.firewall:
+            raise errors.Unsupported(f"{self.cloud}: firewall is off", cloud=self.cloud)
+        return self._walls
 
     def _pages(self, filters: Mapping[str, str]) -> Iterator[Sequence[Node]]:
         seen: set[str] = set()

@@ -15,7 +15,7 @@ from libcloud.common.types import InvalidCredsError, MalformedResponseError
 from libcloud.compute.base import Node, NodeDriver, NodeImage, NodeLocation, NodeSize
 from libcloud.compute.types import NodeState
 
-from cloudmon.model.nodes import CommandResult, NodeEvent
+from cloudmon.model.nodes import CommandResult, NodeEvent, PeerGroup
 from cloudmon.model.offers import Offer
 from cloudmon_providers.dummy import words
 from cloudmon_providers.dummy.catalogue import Shelf
@@ -125,6 +125,26 @@ class DummyCloudDriver(NodeDriver):
         with _raising():
             return self.world.snapshot(node_id, name)
 
+    def ex_wall(self, verb: str, node_id: str) -> None:
+        """``isolate_node`` or ``release_node``."""
+        with _raising():
+            self.world.wall(verb, node_id)
+
+    def ex_open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        """A group of peers and who is in it."""
+        with _raising():
+            self.world.open_peers(group, joining, leaving)
+
+    def ex_close_peers(self, name: str) -> None:
+        """The end of a group."""
+        with _raising():
+            self.world.close_peers(name)
+
+    def ex_list_peers(self) -> list[PeerGroup]:
+        """Every group."""
+        with _raising():
+            return self.world.list_peers()
+
     def ex_start_command(self, node_id: str, argvs: Sequence[Sequence[str]]) -> str:
         """Run programs in a node, as far as one can see; the id of the whole."""
         with _raising():
@@ -170,6 +190,8 @@ class DummyCloudDriver(NodeDriver):
             "image": machine.image,
             "spot": machine.spot,
             "volumes": machine.volumes,
+            "isolated": machine.isolated,
+            "peers": machine.peers,
         }
         created = dt.datetime.fromtimestamp(machine.created, dt.UTC)
         ended = word == words.TERMINATED

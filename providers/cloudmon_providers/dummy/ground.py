@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cloudmon.model.nodes import CommandResult, NodeEvent
+from cloudmon.model.nodes import CommandResult, NodeEvent, PeerGroup
 from cloudmon_providers.dummy import life
 from cloudmon_providers.dummy.catalogue import Shelf
 from cloudmon_providers.dummy.machine import Machine
@@ -53,6 +53,7 @@ class Ground:
         self._living: Counter[Shelf] = Counter()
         self._due: list[tuple[float, int, str]] = []
         self._changed: dict[str, Machine] = {}
+        self._groups: dict[str, PeerGroup] = {}
         self._told: dict[str, NodeEvent] = {}
         self._told_ever = 0
         self._results: dict[str, CommandResult] = {}
@@ -105,6 +106,7 @@ class Ground:
             "calls": dict(self._calls),
             "switches": self._switches,
             "planned": list(self._planned),
+            "groups": [[group.name, list(group.ports), dict(group.tags)] for group in self._groups.values()],
         }
 
     def _take_in(self, values: dict[str, Any] | None, machines: list[Machine]) -> None:
@@ -117,6 +119,8 @@ class Ground:
             self._calls = Counter(values["calls"])
             self._switches = values["switches"]
             self._planned = deque((verb, fault) for verb, fault in values["planned"])
+            groups = [PeerGroup(name, tuple(ports), tags) for name, ports, tags in values.get("groups", ())]
+            self._groups = {group.name: group for group in groups}
         for machine in machines:
             earlier = self._machines.get(machine.id)
             self._index(machine, before=earlier)

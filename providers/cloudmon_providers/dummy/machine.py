@@ -65,6 +65,10 @@ class Machine:
     ended: float | None = None
     kept: dict[str, str] = field(default_factory=dict)
     """Snapshots of it: ids by name."""
+    isolated: bool = False
+    """Nothing comes in or goes out; the rest of what it is let do is remembered."""
+    peers: str = ""
+    """Name of the group of peers that it is in."""
     seen: Any = None
     """The driver's node for the listing, kept while nothing of it changes."""
 
@@ -98,7 +102,7 @@ class Machine:
     def from_text(cls, text: str) -> Machine:
         values: Mapping[str, Any] = dict(
             zip(_KEPT, json.loads(text), strict=False)
-        )  # files of before know nothing of `kept`
+        )  # files of before know nothing of the last ones
         machine = cls(**values)
         machine.began = [(word, start) for word, start in machine.began]
         machine.coming = [Coming(*entry) for entry in machine.coming]

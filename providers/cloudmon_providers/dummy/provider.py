@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cloudmon import errors
-from cloudmon.model.nodes import CommandResult, Node, NodeEvent, NodeRequest
+from cloudmon.model.nodes import CommandResult, Node, NodeEvent, NodeRequest, PeerGroup
 from cloudmon.model.offers import Offer
 from cloudmon.provider import ABILITIES
 from cloudmon_providers._libcloud import Dialect, LibcloudProvider
@@ -19,6 +19,8 @@ from cloudmon_providers.dummy.world import World
 from cloudmon_providers.dummy.worlds import open_world
 
 EVENT_VERBS, COMMAND_VERBS = ABILITIES["events"][1], ABILITIES["commands"][1]
+OWN_VERBS = frozenset(("snapshot_node", *ABILITIES["firewall"][1]))
+"""Those that the shared adapter knows nothing of."""
 
 
 class DummyProvider(LibcloudProvider):
@@ -51,7 +53,12 @@ class DummyProvider(LibcloudProvider):
     ) -> None:
         if not isinstance(options, DummySettings):
             raise TypeError(f"options must be DummySettings, not {type(options).__name__}")
-        dialect = dataclasses.replace(self.dialect, honours_tokens=options.tokens)
+        dialect = dataclasses.replace(
+            self.dialect,
+            honours_tokens=options.tokens,
+            isolated_field="" if "isolate_node" in options.lacks else "isolated",
+            peers_field="" if "open_peers" in options.lacks else "peers",
+        )
         super().__init__(cloud, now=now, driver_class=DummyCloudDriver, dialect=dialect)
         self.world: World = open_world(options, cloud=cloud, now=now)
         """The cloud itself, for tests."""
@@ -85,7 +92,33 @@ class DummyProvider(LibcloudProvider):
 
     def snapshot_node(self, node_id: str, name: str, tags: Mapping[str, str]) -> str:  # noqa: ARG002 - nobody asks
         with self._translating("snapshot_node"):
+            self._has("snapshot_node")
             return self._cloud.ex_snapshot_node(node_id, name)
+
+    def isolate_node(self, node_id: str) -> None:
+        with self._translating("isolate_node"):
+            self._has("isolate_node")
+            self._cloud.ex_wall("isolate_node", node_id)
+
+    def release_node(self, node_id: str) -> None:
+        with self._translating("release_node"):
+            self._has("release_node")
+            self._cloud.ex_wall("release_node", node_id)
+
+    def open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        with self._translating("open_peers"):
+            self._has("open_peers")
+            self._cloud.ex_open_peers(group, joining, leaving)
+
+    def close_peers(self, name: str) -> None:
+        with self._translating("close_peers"):
+            self._has("close_peers")
+            self._cloud.ex_close_peers(name)
+
+    def list_peers(self) -> Sequence[PeerGroup]:
+        with self._translating("list_peers"):
+            self._has("list_peers")
+            return self._cloud.ex_list_peers()
 
     def start_command(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:  # noqa: ARG002
         with self._translating("start_command"):
@@ -98,11 +131,17 @@ class DummyProvider(LibcloudProvider):
             return self._cloud.ex_command_result(command_id)
 
     def lacks(self, verb: str) -> bool:
-        if verb == "snapshot_node":
+        if verb in self.world.settings.lacks:
+            return True
+        if verb in OWN_VERBS:
             return False
         if verb in COMMAND_VERBS:
             return not self.world.settings.commands
         return not self.world.settings.events if verb in EVENT_VERBS else super().lacks(verb)
+
+    def _has(self, verb: str) -> None:
+        if self.lacks(verb):
+            raise errors.Unsupported(f"{self.cloud}: this cloud cannot {verb}", cloud=self.cloud)
 
     def _runs(self) -> None:
         if not self.world.settings.commands:

@@ -83,6 +83,9 @@ class DummySettings(_Group):
     listing_lag_s: Seconds = Field(default=0, description="Listings are up to this old: each machine has its own lag.")
     events: bool = Field(default=False, description="True: it tells of its own accord when a machine changes.")
     commands: bool = Field(default=False, description="True: it runs commands in machines, as far as one can see.")
+    lacks: frozenset[str] = Field(
+        default=frozenset(), description='Verbs that it does not have, such as "suspend_node" or "isolate_node".'
+    )
     page_size: int = Field(default=1000, ge=1, description="Machines a page of the listing.")
     capacity: dict[str, Annotated[int, Field(ge=0)]] = Field(
         default={}, description='Room by "location/size", with "/spot" for spot; what is not named has no end.'

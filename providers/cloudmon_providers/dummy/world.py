@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from cloudmon.model.nodes import CommandResult, NodeEvent
+from cloudmon.model.nodes import CommandResult, NodeEvent, PeerGroup
 from cloudmon.model.offers import Offer
 from cloudmon_providers.dummy import catalogue, chance, faults, life
 from cloudmon_providers.dummy.catalogue import Shelf
@@ -123,6 +123,39 @@ class World(Ground):
                     machine.kept = {**machine.kept, name: f"snap-{machine.id[3:]}-{len(machine.kept) + 1}"}
             return machine.kept[name]
 
+    def wall(self, verb: str, node_id: str) -> None:
+        """Let nothing into or out of a machine (``isolate_node``), or again what was let before (``release_node``)."""
+        with self._call(verb) as (call, _):
+            machine = self._known(node_id, call.at)
+            if not machine.lives:
+                raise CloudRefusalError(404, "InvalidNode.NotFound", f"there is no machine {node_id}")
+            self._wall(machine, isolated=verb == "isolate_node")
+
+    def open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        """Make a group what is said, and put machines in and out of it."""
+        with self._call("open_peers"):
+            moves = [(group.name, node_id) for node_id in joining] + [("", node_id) for node_id in leaving]
+            living = [(name, self._machines[at]) for name, at in moves if at in self._machines]
+            living = [(name, machine) for name, machine in living if machine.lives]
+            if group.name in self._groups or any(name for name, _ in living):
+                self._groups[group.name] = group
+            for name, machine in living:
+                if machine.peers != name:
+                    with self._edit(machine):
+                        machine.peers, machine.seen = name, None
+
+    def close_peers(self, name: str) -> None:
+        """End a group that no machine is in."""
+        with self._call("close_peers"):
+            if any(machine.lives and machine.peers == name for machine in self._machines.values()):
+                raise CloudRefusalError(409, "GroupInUse", f"there are machines in {name}")
+            self._groups.pop(name, None)
+
+    def list_peers(self) -> list[PeerGroup]:
+        """Every group."""
+        with self._call("list_peers"):
+            return list(self._groups.values())
+
     def offers(self, cloud: str) -> list[Offer]:
         """What can be asked for now."""
         with self._call("list_offers") as (call, _):
@@ -186,6 +219,11 @@ class World(Ground):
         """Somebody stops the machine at the console."""
         with self._turn() as at, self._edit(self._machines[node_id]):
             life.obeys(self._machines[node_id], "stop_node", at, self.settings)
+
+    def release_by_hand(self, node_id: str) -> None:
+        """Somebody lets the machine talk again, at the console."""
+        with self._turn():
+            self._wall(self._machines[node_id], isolated=False)
 
     def hang(self, node_id: str) -> None:
         """The machine reads as it does and obeys nothing but destroy."""
@@ -261,6 +299,11 @@ class World(Ground):
         share = 0.2 + 0.6 * chance.draw(seed, "share", call.number)
         nodes = zip((self._list_serials or [])[start:], self._list_nodes[start:], strict=True)
         return [node for serial, node in nodes if chance.draw(seed, "part", call.number, serial) < share]
+
+    def _wall(self, machine: Machine, *, isolated: bool) -> None:
+        if machine.isolated is not isolated:
+            with self._edit(machine):
+                machine.isolated, machine.seen = isolated, None
 
     def _known(self, node_id: str, at: float) -> Machine:
         machine = self._machines.get(node_id)

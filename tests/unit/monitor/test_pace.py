@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from cloudmon import errors, provider
-from cloudmon.model.nodes import Listing, Node, NodeRequest, NodeState
+from cloudmon.model.nodes import Listing, Node, NodeRequest, NodeState, PeerGroup
 from cloudmon.model.offers import Offer
 from cloudmon.monitor.pace import Allowance, Pace, Paced
 from cloudmon.testing import FakeClock
@@ -17,6 +17,7 @@ from cloudmon.testing import FakeClock
 NODE = Node("n-1", "a", NodeState.RUNNING, "running", None, None, "east", "s", "i", (), (), None, {})
 OFFER = Offer("east", "small", "here", 1, 512, 10)
 REQUEST = NodeRequest("cm1-a-b-1-1", "a", OFFER, "img", {})
+GROUP = PeerGroup("cloudmon-peers-x", (80,))
 NO_TIME = dt.timedelta()
 
 
@@ -75,6 +76,22 @@ class Full(Core):
     def snapshot_node(self, node_id: str, name: str, tags: Mapping[str, str]) -> str:
         self.asked.append(f"snapshot_node {node_id} {name} {dict(tags)}")
         return "snap-1"
+
+    def isolate_node(self, node_id: str) -> None:
+        self.asked.append(f"isolate_node {node_id}")
+
+    def release_node(self, node_id: str) -> None:
+        self.asked.append(f"release_node {node_id}")
+
+    def open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        self.asked.append(f"open_peers {group.name} {joining} {leaving}")
+
+    def close_peers(self, name: str) -> None:
+        self.asked.append(f"close_peers {name}")
+
+    def list_peers(self) -> Sequence[PeerGroup]:
+        self.asked.append("list_peers")
+        return [GROUP]
 
     def reset(self) -> None:
         self.asked.append("reset")
@@ -313,6 +330,11 @@ def test_wrapped_a_provider_still_has_its_abilities_and_no_others(clock: FakeClo
         pytest.param("resume_node", ("n-1",), "resume_node n-1", id="resume_node"),
         pytest.param("tag_node", ("n-1", {"a": "b"}), "tag_node n-1 {'a': 'b'}", id="tag_node"),
         pytest.param("snapshot_node", ("n-1", "s", {}), "snapshot_node n-1 s {}", id="snapshot_node"),
+        pytest.param("isolate_node", ("n-1",), "isolate_node n-1", id="isolate_node"),
+        pytest.param("release_node", ("n-1",), "release_node n-1", id="release_node"),
+        pytest.param("open_peers", (GROUP, ["n-1"], []), "open_peers cloudmon-peers-x ['n-1'] []", id="open_peers"),
+        pytest.param("close_peers", ("g",), "close_peers g", id="close_peers"),
+        pytest.param("list_peers", (), "list_peers", id="list_peers"),
     ],
 )
 def test_each_verb_asks_the_same_of_the_provider_and_counts(
@@ -329,6 +351,8 @@ def test_what_the_provider_cannot_do_is_unsupported_and_no_call(clock: FakeClock
     kept = pace(clock)
     with pytest.raises(errors.Unsupported):
         Paced(Core(), kept).snapshot_node("n-1", "s", {})
+    with pytest.raises(errors.Unsupported):
+        Paced(Core(), kept).list_peers()
     with pytest.raises(errors.Unsupported):
         getattr(Paced(Core(), kept), verb)("n-1")
     with pytest.raises(errors.Unsupported):

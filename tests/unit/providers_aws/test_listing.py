@@ -43,6 +43,33 @@ WHOLE = """<item><instanceId>i-1</instanceId><imageId>ami-1</imageId>
 <value>an interface</value></item></tagSet></item></networkInterfaceSet></item>"""
 
 
+def grouped(*names: str) -> bytes:
+    """An instance with these security groups; of its reservation and its interface they are others."""
+    items = "".join(
+        f"<item><groupId>sg-{n}</groupId><groupName>{name}</groupName></item>" for n, name in enumerate(names)
+    )
+    other = "<groupSet><item><groupId>sg-9</groupId><groupName>cloudmon-isolated</groupName></item></groupSet>"
+    instance = WHOLE.replace("<tagSet>", f"<groupSet>{items}</groupSet><tagSet>", 1)
+    return document(instance.replace("<networkInterfaceSet><item>", f"<networkInterfaceSet><item>{other}"))
+
+
+@pytest.mark.parametrize(
+    ("names", "isolated", "peers"),
+    [
+        pytest.param((), None, None, id="EC2 names none"),
+        pytest.param(("default",), False, "", id="one of somebody else's"),
+        pytest.param(("cloudmon-isolated",), True, None, id="the one that lets nothing through"),
+        pytest.param(("default", "cloudmon-isolated"), False, "", id="that one beside another"),
+        pytest.param(("default", "cloudmon-peers-x"), False, "cloudmon-peers-x", id="one of peers"),
+    ],
+)
+def test_security_groups_say_whether_it_is_isolated_and_who_its_peers_are(
+    names: tuple[str, ...], isolated: bool | None, peers: str | None
+) -> None:
+    (node, _) = read(grouped(*names).replace(b"</instancesSet>", WHOLE.encode() + b"</instancesSet>"))
+    assert (node.isolated, node.peers) == (isolated, peers)
+
+
 def test_every_field_of_an_instance_is_read() -> None:
     assert read(document(WHOLE)) == [
         Node(
