@@ -1,4 +1,4 @@
-"""``cloudmon updates``: what is installed, what is wanted, and how far it has been rolled out."""
+"""``cloudmon updates``: what is there, what is wanted, and how far it has been rolled out."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def updates(
     tenant: Tenant = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """Show wanted and installed versions, where roll-outs are and what holds them, and restarts that are owed."""
+    """Show wanted and installed versions and images, where roll-outs are and what holds them, and restarts owed."""
     from cloudmon.cli import opening
     from cloudmon.monitor import standing
 
@@ -64,19 +64,18 @@ def updates(
         ]
         ordinal = named.ordinal if named is not None else None
         if each or ordinal is not None:
-            output.emit(list(_each(found, ordinal)), EACH, form, empty="no applications are declared")
+            output.emit(list(_each(found, ordinal)), EACH, form, empty="nothing is declared that is updated")
         else:
-            output.emit([_row(one) for one in found], SETS, form, empty="no applications are declared")
+            output.emit([_row(one) for one in found], SETS, form, empty="nothing is declared that is updated")
 
 
 def _row(standing: Standing) -> Row:
     restarts, reboots = standing.owing()
-    declared = standing.aset.spec.template.applications[standing.application]
     return {
         "set": standing.aset.name,
         "tenant": standing.aset.tenant,
         "application": standing.application,
-        "wanted": declared.version or "any",
+        "wanted": standing.wanted,
         "have": standing.have,
         "target": ", ".join(standing.targets),
         "state": standing.state,
@@ -96,7 +95,7 @@ def _each(found: Iterable[Standing], ordinal: int | None) -> Iterable[Row]:
                 "appliance": f"{standing.aset.name}/{one.member.ordinal}",
                 "tenant": one.member.tenant,
                 "application": standing.application,
-                "wanted": standing.aset.spec.template.applications[standing.application].version or "any",
+                "wanted": standing.wanted,
                 "have": version.have if version is not None else "",
                 "target": version.target if version is not None else "",
                 "outdated": version.outdated if version is not None else None,

@@ -15,6 +15,7 @@ from cloudmon.cli.output import Column, Row, moment
 from cloudmon.clock import Clock
 from cloudmon.model.actions import Intent, IntentState
 from cloudmon.model.appliances import ApplianceState, Member, Power
+from cloudmon.model.changes import TimerKind
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import Token
 from cloudmon.model.sets import ApplianceSet, ControlKind
@@ -161,6 +162,9 @@ def under_way(intent: Intent) -> str:
 def steady(store: Store, scope: Scope = EVERYONE) -> bool:
     """Whether every appliance is as it is wanted and nothing is under way."""
     if store.intents.open(scope) or store.requests.pending(scope) or store.incarnations.open(scope):
+        return False
+    # A roll-out goes on once whom it watches is well.
+    if any(timer.kind is TimerKind.REPLACED for timer in store.timers.all(scope)):
         return False
     retiring = {aset.uid for aset in store.sets.active(scope) if aset.retiring_since is not None}
     return not retiring and all(

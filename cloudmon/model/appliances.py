@@ -119,6 +119,9 @@ class Incarnation:
     """When a call that could make or end its node was last begun; absence proves nothing before it plus the lag."""
     cause: Cause | None
     """Why it ended."""
+    user_data: str | None = None
+    """SHA-256 of the template's user data that it was asked for with, as :meth:`Template.user_data_hash` makes it;
+    None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

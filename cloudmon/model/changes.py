@@ -30,6 +30,8 @@ class TimerKind(enum.StrEnum):
     """It runs well since then, after a rung of the ladder."""
     SEARCHED = "searched"
     """What was found bad in it until then was looked for in the other members of its set."""
+    REPLACED = "replaced"
+    """A roll-out replaced it then, and watches whether it becomes well."""
     VANISHED = "vanished"
     """A large part of a cloud's nodes is missing since then; ordinal 0, set uid is the cloud's name."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -110,6 +111,15 @@ class Template:
     """How the monitor asks it over the network whether it serves, by name."""
     peers: Peers | None = None
     """Has members of a set told of each other. None: they are not."""
+
+    def image(self, cloud: str) -> str:
+        """The image for one cloud; empty where it has none."""
+        return self.images.get(cloud) or self.images.get("*", "")
+
+    def user_data_hash(self) -> str:
+        """What tells its user data from another's: SHA-256 of the text before its words are replaced, and of whether
+        the agent comes along."""
+        return hashlib.sha256(f"{self.agent:d}\0{self.user_data}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

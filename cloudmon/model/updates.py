@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import NamedTuple
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -22,6 +23,9 @@ class Updates:
     """Seconds beyond those that it is given to become well; then the roll-out has failed."""
     on_failure: str = "roll-back"
     """``roll-back``: what was updated goes back to the version before. ``stop``: it is left for people to look at."""
+    method: str = "package"
+    """``package``: outdated packages are updated inside members. ``replace``: members that were launched with another
+    image, or other user data, than the template has are replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,15 @@ class Version:
     """``up``, ``down`` or ``stopped``."""
     since: dt.datetime | None = None
     restart_due: bool | None = None
+
+
+class Made(NamedTuple):
+    """What a node was asked for with. A named tuple: all members of a set may be read in a tick."""
+
+    cloud: str
+    image: str
+    user_data: str | None
+    """SHA-256 of its template's user data; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

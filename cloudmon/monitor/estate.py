@@ -6,18 +6,18 @@ import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
-from cloudmon.model.actions import GUEST_VERBS, Intent, LogEntry
+from cloudmon.model.actions import GUEST_VERBS, Intent
 from cloudmon.model.appliances import Incarnation
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node
 from cloudmon.model.offers import Offer, Price
 from cloudmon.model.requests import Request, RequestState, RequestVerb
+from cloudmon.model.sets import ApplianceSet
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.reconcile import replacing, upkeep
 from cloudmon.reconcile import requests as asking
-from cloudmon.reconcile import upkeep
 from cloudmon.reconcile.limits import Confirmations
-from cloudmon.reconcile.picture import Estate
-from cloudmon.reconcile.plan import SetUpdate
+from cloudmon.reconcile.picture import Estate, Making
 from cloudmon.store import Store
 
 
@@ -34,7 +34,7 @@ def load(store: Store, *, since: dt.datetime, offers: Sequence[Offer]) -> Estate
 
 def _load(store: Store, since: dt.datetime, offers: Sequence[Offer]) -> Estate:
     found = store.intents.open(EVERYONE)
-    return Estate(
+    estate = Estate(
         estate=store.estate,
         sets={aset.uid: aset for aset in store.sets.active(EVERYONE)},
         members=store.members.all(EVERYONE),
@@ -48,6 +48,22 @@ def _load(store: Store, since: dt.datetime, offers: Sequence[Offer]) -> Estate:
         commands=[intent for intent in found if intent.verb in GUEST_VERBS],
         rules=store.rules.all(EVERYONE),
     )
+    return made_of(store, estate)
+
+
+def made_of(store: Store, estate: Estate) -> Estate:
+    """The estate with what members are made of, of sets in whose roll-out of an image something may be due."""
+    uids = [aset.uid for aset in estate.sets.values() if replacing.replaces(aset)]
+    if not uids:
+        return estate
+    asked = replacing.in_question(estate, store.incarnations.makes(EVERYONE, uids))
+    return dataclasses.replace(estate, made={uid: _making(store, estate.sets[uid]) for uid in asked})
+
+
+def _making(store: Store, aset: ApplianceSet) -> Making:
+    generations = reversed(store.sets.generations(EVERYONE, aset.uid))
+    earlier = [spec.template for _, _, spec, _ in generations if spec.template != aset.spec.template]
+    return Making(store.incarnations.made(EVERYONE, aset.uid), earlier)
 
 
 def load_some(store: Store, appliances: Sequence[ApplianceId], *, since: dt.datetime) -> Estate:
@@ -90,11 +106,6 @@ def born_of(store: Store, estate: Estate, now: dt.datetime) -> Mapping[str, Sequ
     """By request id, and by key of a roll-out or of a maintenance window: the intents that were born of it."""
     asked = [r.id for r in estate.requests if r.verb in asking.ROLLING or r.verb is RequestVerb.ADOPT]
     return {key: store.intents.of_request(EVERYONE, key) for key in (*asked, *upkeep.keys(estate, now))}
-
-
-def set_entry(update: SetUpdate, now: dt.datetime) -> LogEntry:
-    """What the log says about a set's change."""
-    return LogEntry(update.uid, now, update.kind, update.uid, {"message": update.message})
 
 
 def confirmations(requests: Sequence[Request]) -> Confirmations:

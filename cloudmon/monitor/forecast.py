@@ -39,7 +39,7 @@ def forecast(
     known: a node that is gone is launched anew by the tick after, and a person wants to read of that."""
     since = now - dt.timedelta(seconds=max(breakers.longest_window_s(policy.limits), LOOK_BACK_S))
     offers = _offers(store, workers, policy)
-    estate = _as_if(estates.load(store, since=since, offers=offers), wanted, now)
+    estate = estates.made_of(store, _as_if(estates.load(store, since=since, offers=offers), wanted, now))
 
     def absent(cloud: str, view: CloudView) -> Sequence[str]:
         return planner.to_verify(estate, cloud, view)

@@ -23,7 +23,7 @@ def rankings(estate: Estate, views: Mapping[str, CloudView], now: dt.datetime) -
     for uid in needy:
         aset = estate.sets[uid]
         since = now - dt.timedelta(seconds=aset.spec.healing.backoff_max_s)
-        barred = launch.excluded(estate.recent, uid, since)
+        barred = launch.excluded(estate.recent, uid, since, aset.generation)
         barred |= {f"{cloud}/": f"is not seen: {view.reason}" for cloud, view in views.items() if not view.healthy}
         clouds = aset.spec.clouds or tuple(views)
         found[uid] = placement.rank(

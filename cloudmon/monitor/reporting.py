@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from cloudmon.model.actions import ActionClass
+from cloudmon.model.actions import ActionClass, Verb
 from cloudmon.model.offers import Price
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.monitor.reports import PlanRow, Wait
@@ -15,9 +15,16 @@ from cloudmon.reconcile.wanted import Put, Wanted
 
 
 def rows(plan: Plan, estate: Estate) -> tuple[PlanRow, ...]:
-    """What passes, then what is held back."""
+    """What passes, then what is held back, or waits for its turn."""
     found = [_row(step, estate, "") for step in plan.steps]
     found += [_row(held.step, estate, held.breaker) for held in plan.held]
+    for waiting in plan.waiting:
+        if waiting.replaced:
+            name, destructive = _named(waiting.subject, estate), ActionClass.DESTRUCTIVE.value
+            found.append(PlanRow(name, Verb.TERMINATE.value, destructive, waiting.replaced, waiting.reason))
+    for back in plan.generations:
+        aset = estate.sets[back.fresh.uid]
+        found.append(PlanRow(aset.name, "change", ActionClass.SAFE.value, back.fresh.reason))
     for update in plan.set_updates:
         aset = estate.sets[update.uid]
         found.append(PlanRow(aset.name, update.kind, ActionClass.SAFE.value, update.message))
@@ -48,13 +55,13 @@ def _leaving_row(aset: ApplianceSet, held: str) -> PlanRow:
 
 def waits(plan: Plan, estate: Estate) -> tuple[Wait, ...]:
     """Who waits for what."""
-    found = []
-    for waiting in plan.waiting:
-        uid, _, rest = waiting.subject.rpartition("/")
-        aset = estate.sets.get(uid)
-        name = f"{aset.name}/{rest}" if aset is not None else waiting.subject
-        found.append(Wait(name, waiting.reason, waiting.until))
-    return tuple(found)
+    return tuple(Wait(_named(one.subject, estate), one.reason, one.until) for one in plan.waiting if not one.replaced)
+
+
+def _named(subject: str, estate: Estate) -> str:
+    uid, _, rest = subject.rpartition("/")
+    aset = estate.sets.get(uid)
+    return f"{aset.name}/{rest}" if aset is not None else subject
 
 
 def subject(estate: Estate, set_uid: str, ordinal: int) -> str:

@@ -135,7 +135,7 @@ class Monitor:
             if self.insides is not None:
                 self.insides.written(found)
                 self.insides.keep_whole(self.owner, now)
-            self._update_sets(plan, now)
+            wanting.update(self.store, self.owner, plan, now)
             begun = self._begin(plan, estate, now, moment)
         done = self.collect(self.policy.poll_interval_s)
         rows = reporting.rows(plan, estate)
@@ -319,11 +319,6 @@ class Monitor:
             written += sum(self.store.ledger.write(self.owner, changes[start : start + CHUNK], now=now))
         faultpoints.reached("tick.after-changes")
         return written
-
-    def _update_sets(self, plan: Plan, now: dt.datetime) -> None:
-        for update in plan.set_updates:
-            entry = estates.set_entry(update, now)
-            self.store.sets.update(self.owner, update.uid, now=now, log=entry, **update.values)
 
     def _begin(self, plan: Plan, estate: Estate, now: dt.datetime, moment: Moment) -> int:
         """Record all intents in one transaction that checks the budgets again, then hand their calls out."""

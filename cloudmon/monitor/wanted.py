@@ -1,4 +1,4 @@
-"""Writes one author's view of wanted sets into the store, as generations."""
+"""Writes into the store what sets become: one author's view, as generations, and what a plan found."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cloudmon.model.sets import SetSpec
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.reconcile import wanted
 from cloudmon.reconcile.limits import Limits
+from cloudmon.reconcile.plan import Plan
 from cloudmon.reconcile.wanted import Put, Wanted
 from cloudmon.store import Ownership, Store
 
@@ -71,6 +72,24 @@ def admit(  # noqa: PLR0913  # one thing each, named by the caller
         )
     _say(store, owner, author, found.held, now)
     return found
+
+
+def update(store: Store, owner: Ownership, plan: Plan, now: dt.datetime) -> None:
+    """Write what a plan found of whole sets: leases, ends, and the way back to an earlier template."""
+    for found in plan.set_updates:
+        entry = LogEntry(found.uid, now, found.kind, found.uid, {"message": found.message})
+        store.sets.update(owner, found.uid, now=now, log=entry, **found.values)
+    for back in plan.generations:
+        fresh = back.fresh
+        before = store.sets.get(EVERYONE, fresh.uid)
+        # A kill before leaves the same to the next tick; whoever wanted something else meanwhile has it.
+        if before is None or before.generation != fresh.follows or before.retiring_since is not None:
+            continue
+        anew = _tried_anew(store, Put(fresh.uid, fresh.spec, before.spec), fresh.author, now)
+        store.sets.put(
+            owner, uid=fresh.uid, spec=fresh.spec, author=fresh.author, now=now, reason=fresh.reason,
+            changes=(back.change, *anew),
+        )  # fmt: skip
 
 
 def _tried_anew(store: Store, put: Put, author: str, now: dt.datetime) -> list[Change]:

@@ -17,9 +17,9 @@ from cloudmon.reconcile import commands, launch, requests, setbacks
 from cloudmon.reconcile.case import STOPPED_STATES, Case
 from cloudmon.reconcile.launch import Market
 from cloudmon.reconcile.picture import Condition
-from cloudmon.reconcile.plan import Step, Waiting
+from cloudmon.reconcile.plan import Generation, Step, Waiting
 
-Decision = Step | Change | Waiting | None
+Decision = Step | Change | Waiting | Generation | None
 
 _NODE_STATES = frozenset(
     {ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.FAULTED}

@@ -65,10 +65,11 @@ def offers_under_way(rows: Iterable[Incarnation]) -> dict[str, Offer]:
     }
 
 
-def excluded(recent: Iterable[Intent], set_uid: str, since: dt.datetime) -> dict[str, str]:
+def excluded(recent: Iterable[Intent], set_uid: str, since: dt.datetime, generation: int) -> dict[str, str]:
     """Offers that a set may not take now, because they definitely failed for it lately: key -> why.
 
-    Whole clouds are excluded by the key ``<cloud>/``.
+    Whole clouds are excluded by the key ``<cloud>/``. What one of them does not know is an image: another generation
+    may have another.
     """
     found: dict[str, str] = {}
     for intent in recent:
@@ -77,6 +78,8 @@ def excluded(recent: Iterable[Intent], set_uid: str, since: dt.datetime) -> dict
         if intent.appliance.set_uid != set_uid or not intent.error:
             continue
         kind = intent.error.partition(":")[0]
+        if kind == "NotFound" and intent.evidence.get("generation", generation) != generation:
+            continue
         if kind in CLOUD_WIDE:
             found[f"{intent.cloud}/"] = intent.error
         elif kind in ("OutOfCapacity", "Refused", "Unreachable", "UnexpectedAnswer"):
@@ -115,7 +118,6 @@ def launch(case: Case, market: Market) -> Step | Waiting:
         return Waiting(case.subject, f"no offer fits: {why}", again)
     number = member.incarnation + 1
     token = str(Token(market.estate, member.set_uid, member.ordinal, number))
-    image = aset.spec.template.images.get(offer.cloud) or aset.spec.template.images.get("*", "")
     intent = cases.new_intent(
         case, Verb.LAUNCH, origin=Origin.WANTED, reason="is wanted and has no node", incarnation=number, token=token,
         cloud=offer.cloud, offer=offer.key, evidence={"generation": aset.generation},
@@ -130,7 +132,7 @@ def launch(case: Case, market: Market) -> Step | Waiting:
         cloud=offer.cloud,
         location=offer.location,
         size=offer.size,
-        image=image,
+        image=aset.spec.template.image(offer.cloud),
         node_id="",
         public_addresses=(),
         private_addresses=(),
@@ -140,6 +142,7 @@ def launch(case: Case, market: Market) -> Step | Waiting:
         until=None,
         last_call_at=moment.now,
         cause=None,
+        user_data=aset.spec.template.user_data_hash(),
     )
     change = Change(
         tenant=member.tenant,

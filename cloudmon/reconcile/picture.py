@@ -16,8 +16,8 @@ from cloudmon.model.nodes import Node, NodeState
 from cloudmon.model.offers import Offer
 from cloudmon.model.policies import RuleState, Symptom
 from cloudmon.model.requests import Request
-from cloudmon.model.sets import ApplianceSet
-from cloudmon.model.updates import Upkeep
+from cloudmon.model.sets import ApplianceSet, Template
+from cloudmon.model.updates import Made, Upkeep
 from cloudmon.reconcile.limits import Confirmations, Limits
 
 
@@ -136,6 +136,16 @@ class Inside:
 
 
 @dataclass(frozen=True, slots=True)
+class Making:
+    """What the members of one set are made of, and were."""
+
+    members: Mapping[int, Made]
+    """By ordinal: what the nodes were asked for with that they have, or wait for."""
+    earlier: Sequence[Template]
+    """Those of earlier generations, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Estate:
     """Everything the store knows that a decision needs."""
 
@@ -161,6 +171,8 @@ class Estate:
     """Open ones, inside appliances."""
     rules: Sequence[RuleState] = ()
     inside: Inside = field(default_factory=Inside)
+    made: Mapping[str, Making] = field(default_factory=dict)
+    """By set uid: what is known of sets in whose roll-out of an image something may be due."""
 
 
 @dataclass(frozen=True, slots=True)

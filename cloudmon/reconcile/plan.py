@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cloudmon.model.actions import Intent
 from cloudmon.model.changes import Change
 from cloudmon.model.offers import Choice, Offer
+from cloudmon.model.sets import NextGeneration
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,16 @@ class Waiting:
     subject: str
     reason: str
     until: dt.datetime | None
+    replaced: str = ""
+    """Why it is to be replaced, where that is what waits: people are shown it among what would be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a set becomes because of what was found, and what is written with it."""
+
+    fresh: NextGeneration
+    change: Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,7 @@ class Plan:
     changes: list[Change] = field(default_factory=list)
     """Facts to write down; no cloud is called for them."""
     set_updates: list[SetUpdate] = field(default_factory=list)
+    generations: list[Generation] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
@@ -65,4 +77,4 @@ class Plan:
 
     @property
     def quiet(self) -> bool:
-        return not (self.changes or self.set_updates or self.steps or self.held)
+        return not (self.changes or self.set_updates or self.generations or self.steps or self.held)

@@ -28,6 +28,7 @@ from cloudmon.reconcile import (
     requests,
     searching,
     settle,
+    sights,
     sweep,
     tries,
     upkeep,
@@ -37,7 +38,7 @@ from cloudmon.reconcile.decide import Decision
 from cloudmon.reconcile.endings import Ending
 from cloudmon.reconcile.launch import Market
 from cloudmon.reconcile.picture import CONDITION_OF, CloudView, Condition, Estate, Inside, Moment, by_appliance
-from cloudmon.reconcile.plan import Held, Plan, Step, Waiting
+from cloudmon.reconcile.plan import Generation, Held, Plan, Step
 from cloudmon.reconcile.sweep import Stray
 
 
@@ -67,11 +68,13 @@ class _Round:
     found: Plan
     decided: list[Step]
 
-    def file(self, decision: Step | Change | Waiting | None) -> None:
+    def file(self, decision: Decision) -> None:
         if isinstance(decision, Step):
             self.decided.append(decision)
         elif isinstance(decision, Change):
             self.found.changes.append(decision)
+        elif isinstance(decision, Generation):
+            self.found.generations.append(decision)
         elif decision is not None:
             self.found.waiting.append(decision)
 
@@ -340,9 +343,9 @@ def _at_rest(turn: _Round, member: Member) -> Case:
 
 def _upkeep(turn: _Round, asked: Mapping[str, Sequence[Intent]]) -> None:
     estate, index = turn.estate, turn.index
-    sight = upkeep.Sight(
+    sight = sights.Sight(
         estate, index.by_set, asked, index.commands, index.opening, _taken(turn), turn.moment,
-        lambda member: _at_rest(turn, member),
+        lambda member: _at_rest(turn, member), index.timers,
     )  # fmt: skip
     for decision in upkeep.due(sight):
         turn.file(decision)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from cloudmon.model.actions import OPEN_INTENTS, Intent, IntentState
+from cloudmon.model.sets import Template
 from cloudmon.model.updates import Updates, Version
 
 UNDO = "undo"
@@ -64,6 +65,13 @@ class Seen:
 def key(uid: str, generation: int, application: str, target: str) -> str:
     """What all intents of one roll-out have as their request: another generation of the set begins it anew."""
     told = "\0".join((uid, str(generation), application, target))
+    return "rollout-" + hashlib.sha256(told.encode()).hexdigest()[:24]
+
+
+def key_of_image(uid: str, template: Template) -> str:
+    """The same of a roll-out of what members are made of: whatever else is changed of the set, it goes on."""
+    images = (f"{cloud}={image}" for cloud, image in sorted(template.images.items()))
+    told = "\0".join((uid, *images, template.user_data_hash()))
     return "rollout-" + hashlib.sha256(told.encode()).hexdigest()[:24]
 
 
@@ -143,8 +151,14 @@ _FAILED = frozenset({Phase.BROKEN, Phase.REFUSED, Phase.UNDONE})
 _LEFT = frozenset({Phase.BEHIND, Phase.HELD, Phase.UNKNOWN})
 
 
-def decide(
-    updates: Updates, phases: Mapping[int, Phase], *, failed: bool, out: int = 0, held: Collection[int] = ()
+def decide(  # one thing each, named by the caller
+    updates: Updates,
+    phases: Mapping[int, Phase],
+    *,
+    failed: bool,
+    out: int = 0,
+    held: Collection[int] = (),
+    first: Collection[int] = (),
 ) -> Decision:
     """Whose turn it is.
 
@@ -154,8 +168,9 @@ def decide(
         failed: whether it has failed before: an incident says so.
         out: members out of service for another reason.
         held: ordinals that nothing can be done to now.
+        first: ordinals that go before the others.
     """
-    order = sorted(phases)
+    order = sorted(phases, key=lambda n: (n not in first, n))
     busy = out + sum(1 for one in phases.values() if one is Phase.OUT)
     culprits = [n for n in order if phases[n] in _FAILED]
     # It failed: nothing more is updated, and what was goes back, the broken first.

@@ -7,73 +7,39 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from cloudmon.model.actions import OPEN_INTENTS, Intent, LogEntry, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.changes import Change, FindingEnd
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import ApplianceId
-from cloudmon.model.sets import ApplianceSet, ControlKind
-from cloudmon.model.updates import Updates
-from cloudmon.reconcile import commands, decide, rollouts
+from cloudmon.model.sets import ApplianceSet
+from cloudmon.reconcile import commands, decide, replacing, rollouts
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
 from cloudmon.reconcile.launch import Market
-from cloudmon.reconcile.picture import Estate, Moment
+from cloudmon.reconcile.picture import Estate
 from cloudmon.reconcile.plan import Step, Waiting
 from cloudmon.reconcile.rollouts import Phase, Seen, State
-
-ROLLOUT = "rollout"
-"""In the evidence of intents and incidents: the key of their roll-out."""
-_GONE = frozenset({ApplianceState.RETIRED, ApplianceState.RETIRING})
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What upkeep is decided from."""
-
-    estate: Estate
-    members: Mapping[str, Sequence[Member]]
-    """By set."""
-    asked: Mapping[str, Sequence[Intent]]
-    """By key: intents of earlier, from :func:`keys`."""
-    under_way: Mapping[ApplianceId, Sequence[Intent]]
-    """Commands that have not come to their end."""
-    opening: Collection[ApplianceId]
-    """Appliances with an incarnation that is opening or ending."""
-    taken: Collection[ApplianceId]
-    """Appliances for which something is decided already."""
-    moment: Moment
-    case: Callable[[Member], Case]
-
-
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """One version of one application, over a set."""
-
-    aset: ApplianceSet
-    updates: Updates
-    application: str
-    target: str
-
-    @property
-    def key(self) -> str:
-        return rollouts.key(self.aset.uid, self.aset.generation, self.application, self.target)
+from cloudmon.reconcile.sights import GONE, ROLLOUT, Rollout, Sight, alarm, laid
 
 
 def keys(estate: Estate, now: dt.datetime) -> list[str]:
     """Of all roll-outs and maintenance windows whose earlier intents are needed to decide."""
-    return [one.key for one in _rollouts(estate)] + [window_key(aset, now) for aset in _owing(estate, now)]
+    rolling = (*_rollouts(estate), *replacing.current(estate))
+    return [one.key for one in rolling] + [window_key(aset, now) for aset in _owing(estate, now)]
 
 
 def due(sight: Sight) -> Iterator[Decision]:
     """What is to be done and written, and what waits."""
-    if not sight.estate.inside.upkeep and not any(ROLLOUT in one.evidence for one in sight.estate.findings):
+    estate = sight.estate
+    yield from replacing.forgotten(sight)
+    if not (estate.inside.upkeep or estate.made) and not any(ROLLOUT in one.evidence for one in estate.findings):
         return
-    current = _rollouts(sight.estate)
-    standing = {one.key: phases(one, sight) for one in current}
+    current = [*_rollouts(estate), *replacing.current(estate)]
+    standing = {one.key: replacing.phases(one, sight) if one.replaces else phases(one, sight) for one in current}
     yield from _over(sight, current, standing)
     taken = set(sight.taken)
     rolling: set[str] = set()
@@ -81,7 +47,8 @@ def due(sight: Sight) -> Iterator[Decision]:
         # One roll-out of a set at a time.
         if rollout.aset.uid in rolling:
             continue
-        for decision in _roll(rollout, standing[rollout.key], sight, taken):
+        roll = replacing.roll if rollout.replaces else _roll
+        for decision in roll(rollout, standing[rollout.key], sight, taken):
             if isinstance(decision, Step):
                 taken.add(decision.intent.appliance)
                 rolling.add(rollout.aset.uid)
@@ -109,8 +76,9 @@ def _rollouts(estate: Estate) -> list[Rollout]:
     rolls = []
     for (uid, application, target), _ in sorted(found.items(), key=lambda one: (one[0][:2], one[1])):
         aset = estate.sets.get(uid)
-        if aset is not None and aset.retiring_since is None and aset.spec.template.updates is not None:
-            rolls.append(Rollout(aset, aset.spec.template.updates, application, target))
+        updates = aset.spec.template.updates if aset is not None and aset.retiring_since is None else None
+        if aset is not None and updates is not None and not replacing.replaces(aset):
+            rolls.append(Rollout(aset, updates, application, target))
     return rolls
 
 
@@ -122,27 +90,12 @@ def phases(rollout: Rollout, sight: Sight) -> dict[int, tuple[Phase, str]]:
         kept = sight.estate.inside.kept(member)
         version = kept.of(rollout.application) if kept is not None else None
         intents = told.get(member.ordinal, ())
-        if member.state in _GONE or not (intents or (version is not None and version.target == rollout.target)):
+        if member.state in GONE or not (intents or (version is not None and version.target == rollout.target)):
             continue
         held = _held(member, sight, Verb.APP_UPDATE)
         seen = Seen(member.incarnation, version, intents, alarm(member, sight.estate.findings), held)
         found[member.ordinal] = (rollouts.phase(seen, rollout.updates, sight.moment.now), held)
     return found
-
-
-def alarm(member: Member, findings: Sequence[Finding]) -> dt.datetime | None:
-    """When the newest of a member's critical findings opened that are open, other than that a roll-out failed."""
-    subject = f"{member.set_uid}/{member.ordinal}"
-    return max(
-        (
-            one.opened_at
-            for one in findings
-            if one.severity == "critical"
-            and ROLLOUT not in one.evidence
-            and (one.subject == subject or one.subject.startswith(subject + ":"))
-        ),
-        default=None,
-    )
 
 
 def _held(member: Member, sight: Sight, verb: Verb) -> str:
@@ -168,21 +121,12 @@ def _held(member: Member, sight: Sight, verb: Verb) -> str:
     return ""
 
 
-def laid(aset: ApplianceSet, ordinal: int, now: dt.datetime) -> str:
-    """What people have laid on a member that keeps updates from it; empty when nothing."""
-    for kind in (ControlKind.PAUSE, ControlKind.MAINTENANCE):
-        control = aset.laid(kind, ordinal, now)
-        if control is not None:
-            return f"held by {kind} of {control.owner}: {control.reason}"
-    return ""
-
-
 def _out(aset: ApplianceSet, sight: Sight, apart: str) -> int:
     """Members that are out of service, or may be, for another reason than the roll-out ``apart``."""
     away = {
         one.ordinal
         for one in sight.members.get(aset.uid, ())
-        if one.wanted is Power.RUNNING and one.state is not ApplianceState.RUNNING and one.state not in _GONE
+        if one.wanted is Power.RUNNING and one.state is not ApplianceState.RUNNING and one.state not in GONE
     }
     for appliance, intents in sight.under_way.items():
         if appliance.set_uid == aset.uid and any(one.request_id != apart for one in intents):
@@ -264,7 +208,10 @@ def _over(
         if key is None:
             continue
         aset = sight.estate.sets.get(finding.subject.partition("/")[0])
-        other = aset is None or aset.generation != finding.evidence.get("generation")
+        if replacing.WANTED in finding.evidence:
+            other = replacing.over(finding, aset)
+        else:
+            other = aset is None or aset.generation != finding.evidence.get("generation")
         told = standing.get(str(key), {})
         well = str(key) in known and all(one in (Phase.CURRENT, Phase.DONE) for one, _ in told.values())
         if other or (well and len(told) == _living(aset, sight)):
@@ -272,7 +219,7 @@ def _over(
 
 
 def _living(aset: ApplianceSet | None, sight: Sight) -> int:
-    return sum(1 for one in sight.members.get(aset.uid, ()) if one.state not in _GONE) if aset is not None else 0
+    return sum(1 for one in sight.members.get(aset.uid, ()) if one.state not in GONE) if aset is not None else 0
 
 
 # --- restarts and reboots ---------------------------------------------------------------------------------------

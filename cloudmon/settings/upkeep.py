@@ -26,19 +26,22 @@ def _clock(value: object) -> object:
 
 
 class UpdatesSettings(Group):
-    """``updates``: how outdated packages are brought to their wanted version, by canary and batches."""
+    """``updates``: how members are brought to what is wanted, by canary and batches."""
 
+    method: Literal["package", "replace"] = "package"
+    """``package`` updates outdated packages of ``applications`` inside members. ``replace`` replaces members that were
+    launched with another image, or other user data, than the template has now."""
     canary: _Count = 1
-    """Members that must be well at the new version before any other has its turn."""
+    """Members that must be well at what is new before any other has its turn."""
     batch: _Count = 1
     """Members that may be out of service at once."""
     healthy_s: Annotated[WholeSeconds, Field(le=LONGEST_WATCH_S)] = 60
-    """Duration that the application must be up, with no new critical finding, before a member counts as done."""
+    """Duration that a member must run, its applications up, with no new critical finding, before it counts as done."""
     patience_s: Annotated[WholeSeconds, Field(le=LONGEST_WATCH_S)] = 300
     """Duration beyond that which a member is given to become well; then the roll-out stops."""
     on_failure: Literal["roll-back", "stop"] = "roll-back"
-    """``roll-back`` brings what was updated back to the version before, ``stop`` leaves it. Either opens an
-    incident."""
+    """``roll-back`` brings what was updated back to the version before, or the set back to the template before;
+    ``stop`` leaves it. Either opens an incident."""
 
     def updates(self) -> Updates:
         """The model's updates."""

@@ -100,7 +100,8 @@ class TemplateSettings(Group):
     peers: PeersSettings | None = None
     """Has the members of a set told of each other. None: they are not."""
     updates: UpdatesSettings | None = None
-    """How outdated packages of applications are brought to their wanted ``version``. None: they are only shown."""
+    """How outdated packages are brought to their wanted ``version``, or members to another image. None: packages are
+    only shown, and an image or user data that changed counts for new nodes alone."""
 
     @model_validator(mode="after")
     def _each_file_once(self) -> Self:

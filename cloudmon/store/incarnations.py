@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from cloudmon.errors import StoreError
 from cloudmon.model.appliances import Incarnation, IncarnationState
 from cloudmon.model.tenants import Scope
+from cloudmon.model.updates import Made
 from cloudmon.store.database import Database
 from cloudmon.store.scoping import covered
 from cloudmon.store.tables import incarnations
@@ -29,6 +30,7 @@ _KEYS = frozenset(("set_uid", "ordinal", "number", "tenant"))
 _PLAIN = tuple(name for name in Incarnation.__dataclass_fields__ if name not in (*_KEYS, "offer"))
 UPDATABLE = frozenset(_PLAIN) | frozenset(OFFER_COLUMNS.values()) | {"price_per_hour", "offer_more"}
 _NEWEST_LAST = (incarnations.c.set_uid, incarnations.c.ordinal, incarnations.c.number)
+_MADE = (incarnations.c.cloud, incarnations.c.image, incarnations.c.user_data)
 
 
 class Incarnations:
@@ -69,6 +71,21 @@ class Incarnations:
         """All that have not ended and not failed, of any set: whatever may still have a node."""
         return self._where(scope, incarnations.c.state.not_in((IncarnationState.ENDED, IncarnationState.FAILED)))
 
+    def makes(self, scope: Scope, uids: Collection[str]) -> list[tuple[str, Made]]:
+        """By set uid, once each: what nodes of these sets' members, that live or are being launched, were asked for
+        with. Nodes that were adopted have no part in it: nobody asked for them."""
+        statement = sa.select(incarnations.c.set_uid, *_MADE).where(*_asked_for(scope, uids)).distinct()
+        return self._database.read(
+            lambda connection: [(uid, Made(*told)) for uid, *told in connection.execute(statement)]
+        )
+
+    def made(self, scope: Scope, uid: str) -> dict[int, Made]:
+        """By ordinal of one set's members: what :meth:`makes` tells of them."""
+        statement = sa.select(incarnations.c.ordinal, *_MADE).where(*_asked_for(scope, [uid]))
+        return self._database.read(
+            lambda connection: {ordinal: Made(*told) for ordinal, *told in connection.execute(statement)}
+        )
+
     def _where(self, scope: Scope, *conditions: Any) -> list[Incarnation]:
         statement = sa.select(incarnations).where(*conditions, *covered(scope, incarnations.c.tenant))
         statement = statement.order_by(*_NEWEST_LAST)
@@ -91,6 +108,12 @@ def _offer(row: Any) -> dict[str, str]:
     if row.price_per_hour is not None:
         found["price_per_hour"] = format(row.price_per_hour, "f")
     return found | dict(row.offer_more)
+
+
+def _asked_for(scope: Scope, uids: Collection[str]) -> tuple[Any, ...]:
+    row = incarnations.c
+    there = row.state.in_((IncarnationState.OPENING, IncarnationState.LIVE))
+    return (row.set_uid.in_(sorted(uids)), there, row.offer.is_not(None), *covered(scope, row.tenant))
 
 
 def to_row(one: Incarnation) -> dict[str, Any]:

@@ -134,6 +134,7 @@ class IncarnationRow(Row, table=True):
     until: dt.datetime | None = instant(null=True)
     last_call_at: dt.datetime | None = instant(null=True)
     cause: Cause | None = word("cause", Cause, null=True)
+    user_data: str | None = text(null=True)
 
 
 class ApplianceHistory(Row, table=True):

@@ -28,6 +28,7 @@ from cloudmon.model.changes import (
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.sets import Control, ControlKind
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.model.updates import Made
 from cloudmon.testing.store_words import OPENED, START, StoreWords, later
 
 
@@ -355,6 +356,32 @@ class LedgerLaws(StoreWords):
         self.write(Change("default", launched.appliance, incarnations=(update,)))
         (found,) = self._store.incarnations.of(EVERYONE, aset.uid)
         assert (found.offer, found.private_addresses) == (OPENED, ("10.0.0.2", "::1"))
+
+    def test_what_nodes_were_asked_for_with_is_known_of_those_that_are_there(self) -> None:
+        """Of each member the present node alone, and not of nodes that were adopted: nobody asked for them."""
+        aset = self.put(count=4)
+        other = self.put("other", 1)
+        opened = [self.launch(self.member(aset, n)) for n in (1, 2, 3, 4)]
+        opened.append(self.launch(self.member(other)))
+        asked: tuple[dict[str, Any], ...] = (
+            {"image": "image-2", "user_data": "hash"}, {"image": "image-2", "user_data": "hash"}, {"user_data": None},
+            {"offer": {}}, {"image": "image-3"},
+        )  # fmt: skip
+        for change, told in zip(opened, asked, strict=True):
+            assert change.opens_incarnation is not None
+            row = dataclasses.replace(change.opens_incarnation, **told)
+            self.write(dataclasses.replace(change, opens_incarnation=row))
+        ending = IncarnationUpdate(1, {"state": IncarnationState.ENDING})
+        self.write(Change("default", opened[1].appliance, incarnations=(ending,)))
+        plain = opened[2].opens_incarnation
+        assert plain is not None
+        first, third = Made("east", "image-2", "hash"), Made("east", plain.image, None)
+        assert self._store.incarnations.made(EVERYONE, aset.uid) == {1: first, 3: third}
+        assert sorted(self._store.incarnations.makes(EVERYONE, [aset.uid])) == sorted(
+            [(aset.uid, first), (aset.uid, third)]
+        )
+        assert len(self._store.incarnations.makes(EVERYONE, [aset.uid, other.uid])) == 3
+        assert self._store.incarnations.makes(EVERYONE, []) == []
 
     def test_what_stood_behind_a_set_is_known_for_every_instant(self) -> None:
         aset = self.put(count=1)

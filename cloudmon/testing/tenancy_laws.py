@@ -53,6 +53,8 @@ class TenancyLaws(GuestWords):
         "incarnations.live": lambda store, scope, _, __: store.incarnations.live(scope),
         "incarnations.of": lambda store, scope, aset, _: store.incarnations.of(scope, aset.uid),
         "incarnations.by_token": lambda store, scope, _, it: store.incarnations.by_token(scope, it.token),
+        "incarnations.makes": lambda store, scope, aset, _: store.incarnations.makes(scope, [aset.uid]),
+        "incarnations.made": lambda store, scope, aset, _: store.incarnations.made(scope, aset.uid),
         "incarnations.at": lambda store, scope, aset, _: store.incarnations.at(scope, aset.uid, later(9)),
         "intents.open": lambda store, scope, _, __: store.intents.open(scope),
         "intents.incidents": lambda store, scope, _, __: store.intents.incidents(scope),

@@ -83,4 +83,4 @@ def test_why_a_roll_out_stands_where_it_stands_is_told(cli: Cli, store: Store, o
 
 
 def test_an_estate_without_applications_says_so(cli: Cli, estate: Store) -> None:
-    assert "no applications are declared" in cli("updates").stderr + cli("updates").stdout
+    assert "nothing is declared that is updated" in cli("updates").stderr + cli("updates").stdout

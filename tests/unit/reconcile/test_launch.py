@@ -72,7 +72,13 @@ def failed(error: str, **other: Any) -> Intent:
     ],
 )  # fmt: skip
 def test_what_failed_lately_is_not_taken_again(recent: Intent, barred: set[str]) -> None:
-    assert set(launch.excluded([recent], UID, ago(3_600))) == barred
+    assert set(launch.excluded([recent], UID, ago(3_600), 1)) == barred
+
+
+@pytest.mark.parametrize(("generation", "barred"), [(1, {"east/"}), (2, set())])
+def test_a_cloud_without_the_image_may_have_that_of_another_generation(generation: int, barred: set[str]) -> None:
+    missing = failed("NotFound: no image image-9", evidence={"generation": 1})
+    assert set(launch.excluded([missing], UID, ago(3_600), generation)) == barred
 
 
 # --- taking -----------------------------------------------------------------------------------------------------------

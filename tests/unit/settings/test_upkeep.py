@@ -52,12 +52,22 @@ def test_a_roll_out_and_a_window_become_values_and_come_back_from_the_store(
     assert specs.from_json(specs.to_json(spec)) == spec
 
 
+def test_members_may_be_replaced_for_another_image(written: Callable[[str, str], Path]) -> None:
+    (spec,) = load(written('updates = { method = "replace" }', "")).specs()
+    assert spec.template.updates == Updates(method="replace")
+    assert specs.from_json(specs.to_json(spec)) == spec
+    said_nothing = specs.to_json(spec)
+    del said_nothing["template"]["updates"]["method"]
+    assert specs.from_json(said_nothing).template.updates == Updates()
+
+
 @pytest.mark.parametrize(
     ("template", "aset", "sentence"),
     [
         ("updates = { canary = 0 }", "", "must be at least 1"),
         ("updates = { healthy_s = 1501 }", "", "1500"),
         ('updates = { on_failure = "panic" }', "", "roll-back"),
+        ('updates = { method = "rebuild" }', "", "replace"),
         ('applications.shop = { package = "shop", version = "<2" }', "", "must be a version"),
         ("", 'maintenance = { at = "25:00", for = "1h" }', "must be a time of day in UTC"),
         ("", 'maintenance = { at = "02:00", for = "25h" }', "86400"),
