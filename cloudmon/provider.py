@@ -18,6 +18,7 @@ from typing import Protocol, runtime_checkable
 
 from cloudmon.model.nodes import CommandResult, Listing, Node, NodeEvent, NodeRequest, PeerGroup
 from cloudmon.model.offers import Offer
+from cloudmon.model.simulated import Insides, Machines
 
 
 @runtime_checkable
@@ -164,6 +165,21 @@ class Resetting(Protocol):
         """Drop connections and cached credentials; the next call starts anew."""
 
 
+@runtime_checkable
+class Simulated(Protocol):
+    """Its machines are simulated, and somebody in this process may play what is inside them. Nothing that a monitor may
+    know: it tells the truth, without a listing's lags and faults. What those insides are, the settings say."""
+
+    @property
+    def insides(self) -> Insides | None:
+        """What goes on inside its machines; None where nobody is to play that."""
+
+    def machines(self, since: int = 0) -> Machines:
+        """Machines that changed after the mark ``since``, each once, as it is now, oldest change first; all of them for
+        0. One that did not change what is told of it may be among them, and one of before a mark may come again. Where
+        there are no insides there is nothing to tell."""
+
+
 ABILITIES: Mapping[str, tuple[type, tuple[str, ...]]] = {
     "power": (PowerControl, ("start_node", "stop_node", "reboot_node")),
     "suspend": (Suspend, ("suspend_node", "resume_node")),
@@ -199,7 +215,9 @@ class ProviderFactory(Protocol):
     ``x_file`` reaches it as ``x`` with the file's content. Its validators find the settings file's folder as
     ``info.context["folder"]``, for paths that are relative to it. A module that also names the model ``settings_model``
     lets settings be checked before the factory, and its cloud's library with it, is imported; one that names a model
-    ``template_model`` has ``[templates.<name>.options.<cloud>]`` checked by it as well.
+    ``template_model`` has ``[templates.<name>.options.<cloud>]`` checked by it as well. Where the model has a field
+    ``guests`` that is not None, the provider is :class:`Simulated` and its insides are played, beside the channel that
+    the settings then must have.
     """
 
     settings_model: type

@@ -59,7 +59,7 @@ def read(path: Path) -> tuple[Settings | None, list[SettingsError], sources.File
         faults += sentences.of_validation(error, Settings, source)
     faults += references.faults(table, source)
     checked, wrong = options.checked(options.CLOUDS, table, path.parent, source, files)
-    faults += [*wrong, *options.of_templates(table, source)]
+    faults += [*wrong, *options.of_templates(table, source), *options.of_guests(checked, table, source)]
     told, wrong = options.checked(options.NOTIFY, table, path.parent, source, files)
     faults += wrong
     if settings is None:

@@ -82,6 +82,21 @@ def of_templates(table: dict[str, Any], source: Source) -> list[SettingsError]:
     return faults
 
 
+def plays(options: BaseModel) -> bool:
+    """Whether a cloud with these options wants the insides of its machines played."""
+    return getattr(options, "guests", None) is not None
+
+
+def of_guests(clouds: Mapping[str, BaseModel], table: dict[str, Any], source: Source) -> list[SettingsError]:
+    """The faults of clouds whose guests would have nobody to speak to."""
+    what = "needs [channel]: through it guests speak to the monitor"
+    return [
+        source.problem(("clouds", name, "options", "guests"), what, with_value=False)
+        for name, options in clouds.items()
+        if plays(options) and "channel" not in table
+    ]
+
+
 def _template_model(provider: object) -> type[BaseModel] | None:
     try:
         return plugins.template_model(provider) if isinstance(provider, str) else None

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from cloudmon.errors import SettingsError
 from cloudmon.model.policies import Policy
 from cloudmon.model.sets import SetSpec
+from cloudmon.settings import options
 from cloudmon.settings.channel import ChannelSettings
 from cloudmon.settings.groups import BreakerSettings, CloudSettings, MonitorSettings, StoreSettings, SweepSettings
 from cloudmon.settings.malware import MalwareSettings
@@ -57,6 +58,10 @@ class Settings(BaseSettings):
     def options(self, cloud: str) -> BaseModel:
         """The checked options of one cloud: an instance of its provider's ``settings_model``."""
         return _checked(self.clouds[cloud].options, f"cloud {cloud!r}", cloud)
+
+    def played(self) -> tuple[str, ...]:
+        """Clouds whose machines are simulated and have insides that this process plays."""
+        return tuple(name for name in self.clouds if options.plays(self.options(name)))
 
     def notifier_options(self, name: str) -> BaseModel:
         """The checked options of one notifier: an instance of its kind's ``settings_model``."""

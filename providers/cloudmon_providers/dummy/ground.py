@@ -37,6 +37,9 @@ class Ground:
         """What was run, and in which machine: in this process alone, for tests."""
         self.comes_to: dict[str, CommandResult] = {}
         """What programs come to, by their name: for tests to say."""
+        self._stirred: dict[str, int] = {}
+        """For whoever plays the insides: machines in the order of their last change, with its number."""
+        self._stirred_ever = 0
         self._fresh()
 
     def _fresh(self) -> None:
@@ -135,6 +138,7 @@ class Ground:
         if machine.token:
             self._by_token[machine.token] = machine.id
         self._relist(machine)
+        self._stir(machine)
         self._tell(machine, before.word if before is not None else "")
         if machine.coming:
             heapq.heappush(self._due, (machine.coming[0].at, machine.serial, machine.id))
@@ -165,7 +169,16 @@ class Ground:
         if machine.coming:
             heapq.heappush(self._due, (machine.coming[0].at, machine.serial, machine.id))
         self._changed[machine.id] = machine
+        self._stir(machine)
         self._tell(machine, word)
+
+    def _stir(self, machine: Machine) -> None:
+        """Something of it changed, perhaps what its inside notices."""
+        if self.settings.guests is None:
+            return
+        self._stirred_ever += 1
+        self._stirred.pop(machine.id, None)  # to the end of the order
+        self._stirred[machine.id] = self._stirred_ever
 
     def _relist(self, machine: Machine) -> None:
         if machine.shown:

@@ -145,6 +145,7 @@ def _reach(machine: Machine, word: str, at: float, settings: DummySettings) -> N
 
 
 def _move(machine: Machine, word: str, at: float, settings: DummySettings) -> None:
+    machine.boots += word == RUNNING and machine.word in (PENDING, REBOOTING)
     _record(machine, word, at)
     _show(machine, word, at, settings)
     if word == TERMINATED:

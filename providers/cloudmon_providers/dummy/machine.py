@@ -69,6 +69,10 @@ class Machine:
     """Nothing comes in or goes out; the rest of what it is let do is remembered."""
     peers: str = ""
     """Name of the group of peers that it is in."""
+    user_data: str = ""
+    """What it finds at each boot; kept only where somebody plays its inside."""
+    boots: int = 0
+    """How often it came up."""
     seen: Any = None
     """The driver's node for the listing, kept while nothing of it changes."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from cloudmon import errors
 from cloudmon.model.nodes import CommandResult, Node, NodeEvent, NodeRequest, PeerGroup
 from cloudmon.model.offers import Offer
+from cloudmon.model.simulated import Insides, Machines
 from cloudmon.provider import ABILITIES
 from cloudmon_providers._libcloud import Dialect, LibcloudProvider
 from cloudmon_providers.dummy import words
@@ -129,6 +130,15 @@ class DummyProvider(LibcloudProvider):
         with self._translating("command_result"):
             self._runs()
             return self._cloud.ex_command_result(command_id)
+
+    @property
+    def insides(self) -> Insides | None:
+        found = self.world.settings.guests
+        return None if found is None else Insides(self.world.settings.seed, found.faults_per_h(), found.quiet_s)
+
+    def machines(self, since: int = 0) -> Machines:
+        with self._translating("machines"):
+            return self.world.inside(since)
 
     def lacks(self, verb: str) -> bool:
         if verb in self.world.settings.lacks:

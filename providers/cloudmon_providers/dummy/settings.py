@@ -58,6 +58,26 @@ class Faults(_Group):
     boot_hang: Probability = Field(default=0, description="A machine never finishes its boot.")
 
 
+class Guests(_Group):
+    """What goes on inside machines whose user data brings the agent: guests in the monitor's own process, which speak
+    to it as any agent does, are struck by faults, and do what it asks of them. Rates are per machine and hour; the seed
+    decides when and which ones. A machine is struck only while it is well."""
+
+    crashed_per_h: Rate = Field(default=0, description="An application falls down.")
+    malware_per_h: Rate = Field(default=0, description="A file turns up that says it is EICAR's test file.")
+    outdated_per_h: Rate = Field(default=0, description="A package falls behind its wanted version.")
+    stray_account_per_h: Rate = Field(default=0, description="Somebody makes an account that does not belong there.")
+    disk_full_per_h: Rate = Field(default=0, description="The disk fills up.")
+    silent_per_h: Rate = Field(default=0, description="The agent says nothing more until the machine boots.")
+    restart_loop_per_h: Rate = Field(default=0, description="An application starts again and again.")
+    quiet_s: Seconds = Field(default=60, description="Nothing strikes for so long after a machine first came up.")
+
+    def faults_per_h(self) -> dict[str, float]:
+        """By the fault's name, where it strikes at all."""
+        rates = {name.removesuffix("_per_h"): rate for name, rate in self if name.endswith("_per_h")}
+        return {name.replace("_", "-"): rate for name, rate in rates.items() if rate}
+
+
 class DummySettings(_Group):
     """An honest cloud of no machines."""
 
@@ -93,6 +113,11 @@ class DummySettings(_Group):
     quota: int | None = Field(default=None, ge=0, description="Machines that the account may have; none: no limit.")
     spot_reclaim_per_h: Rate = Field(default=0, description="How often a spot machine is taken back.")
     faults: Faults = Field(default=Faults(), description="What goes wrong.")
+    guests: Guests | None = Field(
+        default=None,
+        description="What goes on inside its machines, beside a [channel] that they speak through; none: they have no "
+        "inside.",
+    )
 
     @field_validator("world")
     @classmethod

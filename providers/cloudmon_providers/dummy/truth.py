@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from cloudmon.model import simulated
 from cloudmon.model.nodes import NodeState
 from cloudmon_providers.dummy import words
 from cloudmon_providers.dummy.machine import Machine
@@ -86,6 +87,12 @@ class TrueNode(NamedTuple):
             else:
                 found.append((start, until))
         return found
+
+
+def inside(machine: Machine) -> simulated.Machine:
+    """The machine as its own inside finds it."""
+    talks = machine.word == words.RUNNING and not machine.hung and not machine.isolated
+    return simulated.Machine(machine.id, machine.name, machine.user_data, machine.lives, talks, machine.boots)
 
 
 def instant(seconds: float) -> dt.datetime:

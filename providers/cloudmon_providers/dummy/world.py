@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from cloudmon.model.nodes import CommandResult, NodeEvent, PeerGroup
 from cloudmon.model.offers import Offer
-from cloudmon_providers.dummy import catalogue, chance, faults, life
+from cloudmon.model.simulated import Machines
+from cloudmon_providers.dummy import catalogue, chance, faults, life, truth
 from cloudmon_providers.dummy.catalogue import Shelf
 from cloudmon_providers.dummy.faults import Call, CloudFaultError, CloudRefusalError, Fault
 from cloudmon_providers.dummy.ground import Ground
@@ -188,6 +189,18 @@ class World(Ground):
             for receipt in receipts:
                 self._told.pop(receipt, None)
 
+    def inside(self, since: int) -> Machines:
+        """Machines that changed after that mark, oldest change first: no call of the cloud's API, and without its
+        lags and faults."""
+        with self._turn():
+            changed: list[str] = []
+            for node_id in reversed(self._stirred):
+                if self._stirred[node_id] <= since:
+                    break
+                changed.append(node_id)
+            found = [truth.inside(self._machines[node_id]) for node_id in reversed(changed)]
+            return Machines(self._stirred_ever, found)
+
     # --- a test's hands --------------------------------------------------------------------------------------------
 
     def nodes_true(self) -> list[TrueNode]:
@@ -347,6 +360,7 @@ class World(Ground):
             private=[f"10.{serial >> 16 & 255}.{serial >> 8 & 255}.{serial & 255}"],
             volumes=[f"vol-{account:03x}{serial:07x}"],
             created=at,
+            user_data=order.user_data if self.settings.guests is not None else "",
         )
         life.born(machine, at, self.settings)
         life.settle(machine, at, self.settings)
