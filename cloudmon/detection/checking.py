@@ -36,6 +36,8 @@ class Crossing:
     age: Path
     limit: str
     """Source of what the age is compared with."""
+    falling: bool = False
+    """Whether it falls, as seconds that are left do."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ class Typed:
     item: bool = False
     """Whether it is the name that the rule stands for."""
     aging: bool = False
+    falling: bool = False
     words: tuple[str, ...] = ()
     """All that a text can be; empty: anything."""
 
@@ -159,6 +162,7 @@ class _Checker:
             of.need.of_field(name) if of.need is not None else None,
             None if of.path is None else (*of.path, Step(name, True)),
             aging=found.aging,
+            falling=found.falling,
             words=found.words,
         )
 
@@ -349,7 +353,8 @@ class _Checker:
         for age, limit, at in ((one, ages[1], 0), (other, ages[0], 1)):
             if age.aging and age.path is not None and limit == 0 and not self._bound:
                 source = node.operands[1 - at]
-                self._found.crossings.append(Crossing(age.path, self._found.source[source.start : source.end]))
+                limit_source = self._found.source[source.start : source.end]
+                self._found.crossings.append(Crossing(age.path, limit_source, age.falling))
         return Typed(BOOL)
 
     def _arithmetic(self, node: Operation) -> Typed:

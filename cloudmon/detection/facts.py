@@ -213,6 +213,7 @@ def _declared(facts: Facts) -> Mapping[str, object]:
         "file_hashes": template.file_hashes,
         "jobs": tuple(template.jobs),
         "probes": tuple(template.probes),
+        "certificates": tuple(name for name, one in template.probes.items() if one.tls is not None),
     }
     if template.accounts is not None:
         found["accounts"] = template.accounts
@@ -226,13 +227,16 @@ def _probes(facts: Facts) -> Mapping[str, object]:
     found: dict[str, object] = dict.fromkeys(facts.subject.template.probes)
     for name, one in _answers(facts.subject, facts.now).items():
         if name in found:
-            found[name] = {
+            said: dict[str, object] = {
                 "ok": one.ok,
                 "error": one.error,
                 "at": one.at.timestamp(),
                 "since": one.since.timestamp(),
                 "address": one.address,
             }
+            if one.certificate_until is not None:
+                said["certificate_until"] = one.certificate_until.timestamp()
+            found[name] = said
     return found
 
 

@@ -220,13 +220,14 @@ def _turns(when: Expression, groups: Mapping[str, Any], item: str, shelf: Shelf)
     if when.checked.restless:
         return 0.0
     ahead: list[float] = []
-    for path, limit in when.limits:
+    for crossing, limit in when.limits:
         try:
-            age, most = needs.value_at(path, groups, item), shelf.ask(limit, item)
+            age, most = needs.value_at(crossing.age, groups, item), shelf.ask(limit, item)
         except Exception:
             return 0.0  # the condition did without it this time, and may not the next
-        if isinstance(age, float) and isinstance(most, int | float) and most >= age:
-            ahead.append(most - age)
+        if isinstance(age, float) and isinstance(most, int | float):
+            left = age - most if crossing.falling else most - age
+            ahead += [left] if left >= 0 else []
     return min(ahead, default=None)
 
 

@@ -100,8 +100,10 @@ def _record(shape: Record, need: Need, told: Mapping[str, object], items: frozen
 
 def _age(told: Mapping[str, object], about: Field, now_s: float) -> float | None:
     since = told.get(about.age_of)
+    if type(since) not in (int, float) or not isinstance(since, int | float):
+        return None
     # An appliance's clock may be ahead by what was lost in measuring it; nothing is younger than now.
-    return max(0.0, now_s - since) if type(since) in (int, float) and isinstance(since, int | float) else None
+    return float(since - now_s) if about.falling else max(0.0, now_s - since)
 
 
 def _table(shape: Table, need: Need, told: Mapping[str, object], items: frozenset[str], now_s: float) -> object:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cloudmon.detection import checking, needs, specimen
-from cloudmon.detection.checking import Checked
-from cloudmon.detection.needs import Need, Path, Step
+from cloudmon.detection.checking import Checked, Crossing
+from cloudmon.detection.needs import Need, Step
 from cloudmon.detection.schema import FACTS
 from cloudmon.detection.shapes import BOOL, TEXT, Listing, Table, described
 from cloudmon.detection.syntax import ExpressionError
@@ -49,7 +49,7 @@ class Expression:
     program: cel.Program
     detect: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
     """Gives the names in the program's place, from the groups themselves."""
-    limits: tuple[tuple[Path, cel.Program], ...] = ()
+    limits: tuple[tuple[Crossing, cel.Program], ...] = ()
     """Ages that are compared, with what they are compared with."""
 
 
@@ -152,7 +152,7 @@ def _expression(part: str, source: str, *, item: bool) -> Expression:
             program = _compiled(part, f"({source}).map(name, name)")
         elif not (isinstance(shape, Listing) and shape.of is TEXT):
             raise RuleError(part, f"gives {described(shape)} and not a list of names", source, 0)
-    limits = tuple((crossing.age, _compiled(part, crossing.limit)) for crossing in checked.crossings)
+    limits = tuple((crossing, _compiled(part, crossing.limit)) for crossing in checked.crossings)
     return Expression(checked, program, limits=limits)
 
 

@@ -18,6 +18,10 @@ def _age(about: str, of: str = "") -> Field:
     return Field(NUMBER, about, age_of=of, aging=True)
 
 
+def _left(about: str, of: str) -> Field:
+    return Field(NUMBER, about, age_of=of, aging=True, falling=True)
+
+
 def _word(about: str, *words: str) -> Field:
     return Field(TEXT, about, words=tuple(str(word) for word in words))
 
@@ -245,6 +249,10 @@ _PROBES = Table(
             "since": Field(NUMBER, "Unix seconds since which it has been so."),
             "state_s": _age("Seconds since then.", of="since"),
             "address": Field(TEXT, "Address that was asked."),
+            "certificate_until": Field(
+                NUMBER, "Unix seconds at which the certificate ends that was shown; known of https only."
+            ),
+            "certificate_left_s": _left("Seconds until then; below 0 when it has ended.", of="certificate_until"),
         }
     ),
     "name of a declared probe",
@@ -269,6 +277,7 @@ _DECLARED = Record(
         "file_hashes": Field(Table(TEXT, "path"), "SHA-256 that a file must have, of files that have one."),
         "jobs": Field(_TEXTS, "Names of the template's jobs."),
         "probes": Field(_TEXTS, "Names of the template's probes."),
+        "certificates": Field(_TEXTS, "Names of those that ask by https."),
         "accounts": Field(_TEXTS, "Patterns of the accounts that belong there; not known when the template has none."),
         "processes": Field(_TEXTS, "Patterns of the processes that belong there; likewise."),
     }

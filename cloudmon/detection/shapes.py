@@ -32,7 +32,9 @@ class Field:
     age_of: str = ""
     """Name of the item's own field with the instant, in Unix seconds, that this fact is the age of."""
     aging: bool = False
-    """True for a number of seconds that grows while nothing else changes."""
+    """True for a number of seconds that grows, or falls, while nothing else changes."""
+    falling: bool = False
+    """True for one that falls: the seconds until the instant that ``age_of`` names."""
     key: bool = False
     """True for the name under which the item is reported."""
     words: tuple[str, ...] = ()

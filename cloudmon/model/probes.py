@@ -10,6 +10,16 @@ INTERVALS, PATIENCE_S = 3, 60.0
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """How the certificate of who answers is looked at."""
+
+    verify: bool = True
+    """Whether it must be good: for the name that is asked for, in its time, of an authority that is believed."""
+    ca: str = ""
+    """Certificates of the authorities that are believed, in PEM; empty: those of the monitor's machine."""
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """One question that the monitor puts to an appliance over the network. Exactly one of ``tcp`` and ``path`` is
     asked for."""
@@ -28,6 +38,10 @@ class Probe:
     """Which of its node's addresses: ``private`` or ``public``."""
     family: int = 0
     """4 or 6: the first address of that version of IP; 0: the first."""
+    host: str = ""
+    """Name that is asked for by HTTP, and that the certificate must be for; empty: the address itself."""
+    tls: Tls | None = None
+    """None asks by HTTP without TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,8 @@ class ProbeResult:
     address: str
     """Where it was asked."""
     interval_s: float
+    certificate_until: dt.datetime | None = None
+    """End of the certificate that was shown; None where none was."""
 
     @property
     def stale_at(self) -> dt.datetime:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from cloudmon.model.grants import Access
-from cloudmon.model.probes import Probe
+from cloudmon.model.probes import Probe, Tls
 from cloudmon.model.sets import Application, Healing, Job, Lease, Needs, Peers, SetSpec, Template
 from cloudmon.model.updates import Updates, Window
 
@@ -79,7 +79,7 @@ def _job(value: Any) -> Job:
 
 
 def _probe(value: Any) -> Probe:
-    return _made(Probe, "probe", value, {})
+    return _made(Probe, "probe", value, {"tls": lambda found: None if found is None else _made(Tls, "tls", found, {})})
 
 
 def _access(value: Any) -> Access:

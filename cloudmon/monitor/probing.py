@@ -1,19 +1,16 @@
 """Asks appliances over the network whether they serve: one thread, in which all that wait wait together.
 
-Nothing of an answer is read but its status; nobody is followed elsewhere, and no proxy stands between. What keeps this
-machine from asking (no way there, no file left) is no answer: then it is not known how the appliance does.
+What is asked, and what an answer is, is in ``questions.py``. What keeps this machine from asking (no way there, no file
+left) is no answer: then it is not known how the appliance does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import heapq
 import os
 import random
-import re
-import socket
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -21,8 +18,10 @@ import structlog
 
 from cloudmon.clock import Clock
 from cloudmon.model.identity import ApplianceId
-from cloudmon.model.probes import Probe, ProbeResult
+from cloudmon.model.probes import ProbeResult
+from cloudmon.monitor import questions
 from cloudmon.monitor.outside import Key, Target
+from cloudmon.monitor.questions import Answer
 
 _log = structlog.get_logger(__name__)
 
@@ -42,16 +41,6 @@ look back at (``n_of_m``)."""
 SPREAD_S = 0.003
 """Seconds by which the first asking of each new target is later than that of another, at the most: a whole estate is
 not asked at once."""
-
-HEAD = 256
-"""Bytes of an answer that are read at the most."""
-
-_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: |\r|\n)")
-_OURS = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EACCES,
-     errno.EPERM, errno.EAFNOSUPPORT}
-)  # fmt: skip
-"""What is wrong with this machine, and says nothing of the other."""
 
 
 class Prober:
@@ -203,7 +192,7 @@ class Prober:
 
     async def _probe(self, target: Target, began: float) -> None:
         try:
-            self._note(target, await asked(target.probe, target.address))
+            self._note(target, await questions.asked(target.probe, target.address))
         except OSError as error:
             if not self._complained:
                 _log.warning("this machine cannot probe", address=target.address, error=os.strerror(error.errno or 0))
@@ -216,7 +205,8 @@ class Prober:
         if len(self._due) == 1 or self._due[0][2] is target:
             self._wake.set()
 
-    def _note(self, target: Target, error: str) -> None:
+    def _note(self, target: Target, answer: Answer) -> None:
+        error = answer.error
         key, now = (target.appliance, target.name), self._clock.now()
         with self._lock:
             aimed = self._targets.get(key)
@@ -233,12 +223,14 @@ class Prober:
                 before.since if same and before is not None else now,
                 target.address,
                 target.probe.interval_s,
+                answer.certificate_until,
             )
+            renewed = before is not None and before.certificate_until != answer.certificate_until
             self._results[target.appliance] = {**known, target.name: result}
         count, marred = self._runs.get(key, (0, False))
         count, marred = (count + 1 if same else 1), marred or bool(error)
         self._runs[key] = (count, marred and (bool(error) or count <= NEWS))
-        if not same or (marred and count <= NEWS):
+        if not same or renewed or (marred and count <= NEWS):
             if not self._news:
                 self._tell_at = asyncio.get_running_loop().time() + TELL_S
                 self._wake.set()
@@ -248,40 +240,3 @@ class Prober:
         if self._news and now >= self._tell_at:
             news, self._news = self._news, set()
             self._told(news)
-
-
-async def asked(probe: Probe, address: str) -> str:
-    """What is wrong with the answer; empty when nothing is. OSError when this machine could not ask."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    loop = asyncio.get_running_loop()
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as talking:
-            talking.setblocking(False)
-            async with asyncio.timeout(probe.timeout_s):
-                await loop.sock_connect(talking, (address, probe.tcp or probe.port))
-                return "" if probe.tcp else await _fetched(talking, probe, address)
-    except TimeoutError:
-        return f"no answer within {probe.timeout_s:g} s"
-    except OSError as error:
-        if error.errno in _OURS:
-            raise
-        return (os.strerror(error.errno) if error.errno else "the connection failed").lower()
-
-
-async def _fetched(talking: socket.socket, probe: Probe, address: str) -> str:
-    loop = asyncio.get_running_loop()
-    host = f"[{address}]" if ":" in address else address
-    port = "" if probe.port == 80 else f":{probe.port}"
-    request = f"GET {probe.path} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: cloudmon\r\nConnection: close\r\n\r\n"
-    await loop.sock_sendall(talking, request.encode("ascii"))
-    head = b""
-    while len(head) < HEAD and b"\n" not in head:
-        more = await loop.sock_recv(talking, HEAD - len(head))
-        if not more:
-            break
-        head += more
-    found = _STATUS.match(head)
-    if found is None:
-        return "what answered does not speak HTTP" if head else "the connection was closed without an answer"
-    status = int(found[1])
-    return "" if status == probe.status else f"answered with status {status}, not {probe.status}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from pydantic import SecretStr, ValidationError
 
 from cloudmon.errors import SettingsError
 from cloudmon.model import grants
-from cloudmon.settings import malware, options, references, ruling, sentences, sources
+from cloudmon.settings import malware, options, outside, references, ruling, sentences, sources
 from cloudmon.settings.accounts import AccountSettings
 from cloudmon.settings.channel import ChannelSettings
 from cloudmon.settings.groups import CloudSettings, StoreSettings
+from cloudmon.settings.outside import OutsideProbeSettings
 from cloudmon.settings.root import Settings
 from cloudmon.settings.sentences import Source
 from cloudmon.settings.wanted import SetSettings, TemplateSettings
@@ -96,11 +97,12 @@ def _anchored(
 
     def templates() -> Iterator[tuple[str, TemplateSettings]]:
         for name, template in settings.templates.items():
-            if template.user_data_file is None:
-                yield name, template
-            else:
-                found = text(template.user_data_file, "templates", name, "user_data_file")
-                yield name, template.model_copy(update={"user_data": found})
+            update: dict[str, Any] = (
+                {"probes": dict(_probes(name, template, text, source, faults))} if template.probes else {}
+            )
+            if template.user_data_file is not None:
+                update["user_data"] = text(template.user_data_file, "templates", name, "user_data_file")
+            yield name, template.model_copy(update=update)
 
     def accounts(name: str, of: Mapping[str, AccountSettings]) -> Iterator[tuple[str, AccountSettings]]:
         for user, account in of.items():
@@ -158,6 +160,24 @@ def _anchored(
             "channel": channel(),
         }
     )
+
+
+def _probes(
+    name: str, template: TemplateSettings, text: Callable[..., str], source: Source, faults: list[SettingsError]
+) -> Iterator[tuple[str, OutsideProbeSettings]]:
+    """The template's probes with what their ``ca_file`` holds."""
+    for probe, found in template.probes.items():
+        if found.ca_file is None:
+            yield probe, found
+            continue
+        key = ("templates", name, "probes", probe, "ca_file")
+        known, certificates = len(faults), text(found.ca_file, *key)
+        if len(faults) == known:
+            try:
+                outside.believed(certificates)
+            except ValueError as error:
+                faults.append(source.problem(key, str(error), value=str(found.ca_file)))
+        yield probe, found.model_copy(update={"ca": certificates})
 
 
 def _anchored_url(url: str, folder: Path) -> str:

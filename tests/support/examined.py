@@ -15,7 +15,7 @@ from cloudmon.model.grants import Access
 from cloudmon.model.guests import Agent, GuestState
 from cloudmon.model.nodes import Node, NodeState
 from cloudmon.model.policies import Policy, Rule
-from cloudmon.model.probes import Probe, ProbeResult
+from cloudmon.model.probes import Probe, ProbeResult, Tls
 from cloudmon.model.sets import Application, Template
 from cloudmon.settings import policies as policy_settings
 
@@ -135,7 +135,7 @@ def detector(*rules: Rule, **policy: Any) -> Detector:
     return Detector([Policy("p", rules, **policy)])
 
 
-def judged(when: str, each: str = "", /, about: Subject | None = None) -> list[Judged]:
+def judged(when: str, each: str = "", about: Subject | None = None) -> list[Judged]:
     """What a rule comes to."""
     return detector(Rule("r", when, each)).judge(about or subject(), NOW)
 
@@ -146,10 +146,12 @@ def verdict(when: str, about: Subject | None = None) -> str:
     return str(found.verdict)
 
 
-def probed(error: str | None, *, asked_s: float = 10.0, **about: Any) -> Subject:
-    """The appliance, without an agent, asked from outside so long ago: what was wrong; None: it never was asked."""
-    template = with_template(probes={"web": Probe(tcp=80)})
+def probed(error: str | None, *, asked_s: float = 10.0, certificate_s: float | None = None, **about: Any) -> Subject:
+    """The appliance, without an agent, asked from outside so long ago: what was wrong; None: it never was asked. Asked
+    by https where its certificate is to end in ``certificate_s``."""
+    ends = None if certificate_s is None else later(certificate_s)
+    template = with_template(probes={"web": Probe(tcp=80) if ends is None else Probe(path="/", tls=Tls())})
     answers = {}
     if error is not None:
-        answers["web"] = ProbeResult(1, not error, error, ago(asked_s), ago(asked_s + 60), "10.0.0.3", 30)
+        answers["web"] = ProbeResult(1, not error, error, ago(asked_s), ago(asked_s + 60), "10.0.0.3", 30, ends)
     return replace(subject(template=template, agent=False, told=False, **about), probes=answers)

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from examined import NOW, ago, built_in, detector, judged, sections, subject, verdict, with_template
+from examined import NOW, ago, built_in, detector, judged, probed, sections, subject, verdict, with_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,6 +129,16 @@ def test_an_age_that_passes_its_limit_says_when() -> None:
     assert found.turns_in_s == 0.0
     (found,) = judged("processes.exists(p, p.age_s < 1.0)")
     assert found.turns_in_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "expected"),
+    [(60.0, (Verdict.CLEAR, 40.0)), (140.0, (Verdict.HOLDS, None))],
+    ids=["still to come", "past"],
+)
+def test_seconds_that_are_left_pass_their_limit_from_above(limit_s: float, expected: tuple[Verdict, float]) -> None:
+    (found,) = judged(f"probes.web.certificate_left_s < {limit_s}", about=probed("", certificate_s=100))
+    assert (found.verdict, found.turns_in_s) == expected
 
 
 def test_a_rule_stands_for_each_of_its_names_in_order() -> None:

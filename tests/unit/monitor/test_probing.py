@@ -1,142 +1,26 @@
-"""Asking appliances over the network: what an answer is, and who is told of it."""
+"""Asking appliances over the network again and again: when, and who is told of it."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import datetime as dt
 import queue
-import socket
 import threading
 from collections.abc import Callable, Collection, Iterator
 
 import pytest
+from asked_of import answering
 
 from cloudmon.clock import SystemClock
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.probes import Probe
+from cloudmon.monitor import questions
 from cloudmon.monitor.outside import Target
-from cloudmon.monitor.probing import Prober, asked
+from cloudmon.monitor.probing import Prober
+from cloudmon.monitor.questions import Answer
 
 SHOP = ApplianceId("set", 1)
 SOON_S = 5.0
 
-
-@contextlib.contextmanager
-def answering(*answers: bytes | None, host: str = "127.0.0.1") -> Iterator[tuple[int, list[bytes]]]:
-    """A port that gives one answer a connection, the last again and again (None: none ever), and what it was asked."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, 0), family=family)
-    heard: list[bytes] = []
-    held: list[socket.socket] = []
-
-    def serve() -> None:
-        left = list(answers)
-        while True:
-            try:
-                talking, _ = listening.accept()
-            except OSError:
-                return
-            answer = left.pop(0) if len(left) > 1 else left[0]
-            heard.append(talking.recv(4_096))
-            if answer is None:
-                held.append(talking)
-                continue
-            with talking, contextlib.suppress(OSError):
-                talking.sendall(answer)
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield listening.getsockname()[1], heard
-    finally:
-        listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
-        for one in held:
-            one.close()
-
-
-def page(port: int, **other: object) -> Probe:
-    return Probe(port=port, path="/health", timeout_s=2, **other)  # type: ignore[arg-type]
-
-
-def wrong(probe: Probe, address: str = "127.0.0.1") -> str:
-    return asyncio.run(asked(probe, address))
-
-
-# --- one question -----------------------------------------------------------------------------------------------------
-
-
-def test_a_port_that_accepts_a_connection_is_well_and_one_that_refuses_is_not() -> None:
-    with answering(b"") as (port, _):
-        assert wrong(Probe(tcp=port)) == ""
-    assert wrong(Probe(tcp=port)) == "connection refused"
-
-
-def test_a_page_is_asked_for_as_itself_and_well_with_its_status() -> None:
-    with answering(b"HTTP/1.1 204 No Content\r\n\r\n") as (port, heard):
-        assert wrong(page(port, status=204)) == ""
-        assert wrong(page(port)) == "answered with status 204, not 200"
-    assert heard[0].startswith(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port)
-
-
-def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
-    with answering(b"HTTP/1.1 200 OK\r\n\r\n") as (elsewhere, heard):
-        away = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%d/\r\n\r\n" % elsewhere
-        with answering(away) as (port, _):
-            assert wrong(page(port)) == "answered with status 302, not 200"
-    assert heard == []
-
-
-def test_no_proxy_of_the_environment_stands_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    with answering(b"HTTP/1.1 200 OK\r\n\r\n") as (port, _):
-        assert wrong(page(port)) == ""
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "what answered does not speak HTTP"),
-        (b"x" * 1_000_000, "what answered does not speak HTTP"),
-        (b"", "the connection was closed without an answer"),
-        (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1_000_000, ""),
-    ],
-    ids=["another protocol", "a flood", "nothing", "a large page"],
-)
-def test_nothing_but_the_first_line_is_read(answer: bytes, expected: str) -> None:
-    with answering(answer) as (port, _):
-        assert wrong(page(port)) == expected
-
-
-def test_who_does_not_answer_in_time_is_not_well() -> None:
-    with answering(None) as (port, _):
-        assert wrong(Probe(port=port, path="/", timeout_s=0.05)) == "no answer within 0.05 s"
-
-
-def test_an_address_of_ip_6_is_asked_as_well() -> None:
-    try:
-        with answering(b"HTTP/1.1 200 OK\r\n\r\n", host="::1") as (port, heard):
-            assert wrong(page(port), "::1") == ""
-            assert b"Host: [::1]:%d\r\n" % port in heard[0]
-    except OSError:
-        pytest.skip("this machine has no IPv6")
-
-
-def test_what_is_wrong_with_this_machine_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> socket.socket:
-        raise OSError(24, "Too many open files")
-
-    async def ask() -> str:
-        monkeypatch.setattr(socket, "socket", full)  # the loop has its own by now
-        try:
-            return await asked(Probe(tcp=80), "127.0.0.1")
-        finally:
-            monkeypatch.undo()
-
-    with pytest.raises(OSError, match="Too many open files"):
-        asyncio.run(ask())
-
-
-# --- again and again --------------------------------------------------------------------------------------------------
 
 News = queue.Queue[Collection[ApplianceId]]
 
@@ -219,3 +103,23 @@ def test_no_more_are_asked_at_a_time_than_may_be(news: News) -> None:
         assert prober.answers(ApplianceId("set", 1)) == {}
         until(lambda: len(heard) == 4)
         prober.close(SOON_S)
+
+
+def test_another_certificate_is_news_though_all_is_well(
+    prober: Prober, news: News, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = dt.datetime(2027, 1, 1, tzinfo=dt.UTC)
+    answers = [Answer("", ends)]
+
+    async def answer(*_: object) -> Answer:
+        return answers[-1]
+
+    monkeypatch.setattr(questions, "asked", answer)
+    prober.aim([target(443)])
+    assert news.get(timeout=SOON_S) == {SHOP}
+    first = prober.answers(SHOP)["web"]
+    answers.append(Answer("", ends + dt.timedelta(days=90)))
+    assert news.get(timeout=SOON_S) == {SHOP}
+    found = prober.answers(SHOP)["web"]
+    assert (found.certificate_until, found.since) == (ends + dt.timedelta(days=90), first.since)
+    assert first.certificate_until == ends
