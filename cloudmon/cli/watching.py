@@ -17,7 +17,7 @@ from cloudmon.model.actions import Intent, IntentState
 from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.changes import TimerKind
 from cloudmon.model.findings import Finding, FindingKind
-from cloudmon.model.identity import Token
+from cloudmon.model.identity import ApplianceId, Token
 from cloudmon.model.sets import ApplianceSet, ControlKind
 from cloudmon.model.tenants import EVERYONE, Scope
 from cloudmon.settings import Settings
@@ -80,14 +80,23 @@ def rows(view: View, aset: ApplianceSet | None = None, ordinal: int | None = Non
         members = [member for member in members if member.state is not ApplianceState.RETIRED]
     members = sorted(members, key=lambda member: (names.set(member.set_uid), member.tenant, member.ordinal))
     reasons = Reasons(store, scope, names, view.now)
-    return [
-        _row(member, names, fresh, reasons)
+    shown = [
+        member
         for member in members
         if ordinal in (None, member.ordinal) and (aset is not None or member.state is not ApplianceState.RETIRED)
     ]
+    owed = _debts(view, aset, shown) if aset is not None else {}
+    return [_row(member, names, fresh, reasons, owed.get(member.id, "")) for member in shown]
 
 
-def _row(member: Member, names: Names, fresh: Freshness, reasons: Reasons) -> Row:
+def _debts(view: View, aset: ApplianceSet, members: Sequence[Member]) -> Mapping[ApplianceId, str]:
+    """Of one set alone: it takes all that its agents told."""
+    from cloudmon.monitor import standing
+
+    return standing.debts(view.store, view.scope, aset, members, view.now)
+
+
+def _row(member: Member, names: Names, fresh: Freshness, reasons: Reasons, owed: str) -> Row:
     has_node = bool(member.cloud) and member.state not in WITHOUT_NODE
     return {
         "appliance": names.appliance(member.id),
@@ -101,7 +110,7 @@ def _row(member: Member, names: Names, fresh: Freshness, reasons: Reasons) -> Ro
         "cloud": member.cloud if has_node else "",
         "location": member.location if has_node else "",
         "node": member.node_id if has_node else "",
-        "waits_for": reasons.of(member),
+        "waits_for": "; ".join(filter(None, (reasons.of(member), owed))),
     }
 
 

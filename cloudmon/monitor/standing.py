@@ -13,6 +13,7 @@ from cloudmon.model.actions import Intent
 from cloudmon.model.appliances import Member
 from cloudmon.model.changes import Timer, TimerKind
 from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.identity import ApplianceId
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.model.tenants import Scope
 from cloudmon.model.updates import Updates, Upkeep, Version
@@ -78,12 +79,7 @@ def of_set(store: Store, scope: Scope, aset: ApplianceSet, now: dt.datetime) -> 
     """How a set's members stand by their image, where they are replaced for that; then each application, in the order
     of their names."""
     members = [one for one in store.members.of_set(scope, aset.uid) if one.state not in sights.GONE]
-    agents = {agent.appliance: agent for agent in store.agents.of_set(scope, aset.uid)}
-    states = store.reports.states(scope, [one.id for one in members if one.id in agents])
-    kept: dict[int, Upkeep | None] = {}
-    for member in members:
-        agent, state = agents.get(member.id), states.get(member.id)
-        kept[member.ordinal] = told.of(Subject(member, aset.name, aset.spec.template, None, agent, state), now)
+    kept = _heard(store, scope, aset, members, now)
     findings = [one for one in store.findings.open(scope) if one.subject.startswith(f"{aset.uid}/")]
     found = []
     if replacing.replaces(aset):
@@ -104,6 +100,33 @@ def of_set(store: Store, scope: Scope, aset: ApplianceSet, now: dt.datetime) -> 
             intents += store.intents.of_request(scope, rollouts.key(aset.uid, aset.generation, name, target))
         found.append(_standing(aset, name, members, (kept, versions), (intents, findings), now))
     return found
+
+
+def debts(
+    store: Store, scope: Scope, aset: ApplianceSet, members: Sequence[Member], now: dt.datetime
+) -> dict[ApplianceId, str]:
+    """What members of one set owe, for people: restarts of applications, and a reboot."""
+    found = {}
+    heard = _heard(store, scope, aset, members, now)
+    for member in members:
+        kept = heard[member.ordinal]
+        if kept is not None and kept.owes:
+            owed = [f"restart of {one.application}" for one in kept.versions if one.restart_due]
+            found[member.id] = "owes a " + " and a ".join([*owed, *(["reboot"] if kept.reboot_due else [])])
+    return found
+
+
+def _heard(
+    store: Store, scope: Scope, aset: ApplianceSet, members: Sequence[Member], now: dt.datetime
+) -> dict[int, Upkeep | None]:
+    """By ordinal: what agents told of themselves."""
+    agents = {agent.appliance: agent for agent in store.agents.of_set(scope, aset.uid)}
+    states = store.reports.states(scope, [one.id for one in members if one.id in agents])
+    kept: dict[int, Upkeep | None] = {}
+    for member in members:
+        agent, state = agents.get(member.id), states.get(member.id)
+        kept[member.ordinal] = told.of(Subject(member, aset.name, aset.spec.template, None, agent, state), now)
+    return kept
 
 
 def _made(

@@ -68,6 +68,12 @@ def test_each_appliance_is_shown_apart(cli: Cli, store: Store, owner: Ownership)
     assert [row["appliance"] for row in cli.json("updates", "storefront/2")] == ["storefront/2"]
 
 
+def test_the_state_of_one_set_says_what_its_appliances_owe(cli: Cli, store: Store, owner: Ownership) -> None:
+    put(store, owner)
+    owed = [row["waits_for"] for row in cli.json("status", "storefront")]
+    assert owed == ["owes a restart of shop and a reboot", ""]
+
+
 @pytest.mark.parametrize("failed", [False, True])
 def test_why_a_roll_out_stands_where_it_stands_is_told(cli: Cli, store: Store, owner: Ownership, failed: bool) -> None:
     uid = put(store, owner, updates=Updates())
