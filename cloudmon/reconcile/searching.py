@@ -96,8 +96,11 @@ def _asked(member: Member, aset: ApplianceSet, every: Sequence[Bad], sight: Sigh
     why = f"{first.signature or 'malware'} was found in {where}{others}; looked for in its set"
     step = commands.opened(sight.case(member), Verb.SCAN, only, Origin.OBSERVATION, why)
     newest = max(bad.at for bad in news)
-    searched_now = Timer(member.set_uid, member.ordinal, TimerKind.SEARCHED, newest)
-    return replace(step, change=replace(step.change, timers=(*step.change.timers, searched_now)))
+    place = (member.set_uid, member.ordinal, TimerKind.SEARCHED)
+    # Of two instants the store keeps the earlier.
+    before = (TimerClear(*place),) if searched is not None else ()
+    timers = (*step.change.timers, *before, Timer(*place, newest))
+    return replace(step, change=replace(step.change, timers=timers))
 
 
 def _forgotten(sight: Sight, found: Mapping[str, Sequence[Bad]]) -> Iterator[Change]:

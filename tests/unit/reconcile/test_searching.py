@@ -67,6 +67,15 @@ def test_nobody_is_asked_twice_for_one_finding(since: dt.datetime | None, expect
     assert asked(bad(at=ago(5)), searched={2: since} if since else {}) == expected
 
 
+def test_what_is_looked_for_now_is_remembered_in_the_place_of_what_was_before() -> None:
+    """Of two instants the store would keep the earlier, and it would be looked for again and again."""
+    found = [one for one in due(bad(at=ago(5)), searched={2: ago(60)}) if isinstance(one, Step)]
+    timers = {one.intent.appliance.ordinal: one.change.timers for one in found}
+    place = (UID, 2, TimerKind.SEARCHED)
+    assert timers[2] == (TimerClear(*place), Timer(*place, ago(5)))
+    assert timers[3] == (Timer(UID, 3, TimerKind.SEARCHED, ago(5)),)
+
+
 def test_of_several_all_are_looked_for() -> None:
     (found,) = due(bad(1), bad(2, signature="Other"), of=[member(ordinal=at) for at in (1, 2, 3)])
     assert isinstance(found, Step)
