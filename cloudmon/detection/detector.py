@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cloudmon.detection import facts as known_facts
 from cloudmon.detection import judge, stepping
 from cloudmon.detection.facts import Facts, Subject
-from cloudmon.detection.judge import Bench, Judged
+from cloudmon.detection.judge import Bench, Judged, Verdict
 from cloudmon.detection.policies import Rulebook
 from cloudmon.detection.rules import Ready, plain, printable
 from cloudmon.detection.stepping import Event, Stepped
@@ -63,14 +63,15 @@ class Detector:
         now: dt.datetime,
         *,
         states: Mapping[str, RuleState],
-        opened: Collection[str],
+        opened: Mapping[str, int],
         fresh: bool = True,
     ) -> Diagnosis:
         """Look at one appliance.
 
         Arguments:
             states: what is remembered of its rules, by :attr:`RuleState.rule`.
-            opened: the rules, likewise, whose findings are open.
+            opened: the rules, likewise, whose findings are open, each with the incarnation that it was seen on; 0 where
+                that is not known.
             fresh: whether its facts changed, or a report came, since the last look; false when only a time has come.
         """
         found = known_facts.known(subject, now)
@@ -116,7 +117,7 @@ class _Look:
     """One look while it is being made."""
 
     def __init__(
-        self, subject: Subject, now: dt.datetime, states: Mapping[str, RuleState], opened: Collection[str]
+        self, subject: Subject, now: dt.datetime, states: Mapping[str, RuleState], opened: Mapping[str, int]
     ) -> None:
         self._subject = subject
         self._now = now
@@ -136,10 +137,16 @@ class _Look:
         self._left.discard(key)
         member = self._subject.member
         state = self._states.get(key) or stepping.blank(member.id, member.tenant, key, self._now)
-        stepped = stepping.step(rule, state, judged.verdict, self._now, is_open=key in self._opened, fresh=fresh)
+        unknown = judged.verdict is Verdict.UNKNOWN and rule.on_unknown is OnUnknown.IGNORE
+        if unknown and self._left_its_node(key):
+            stepped = stepping.left(state, self._now)
+        else:
+            stepped = stepping.step(rule, state, judged.verdict, self._now, is_open=key in self._opened, fresh=fresh)
         self._take(key, stepped)
         if stepped.event is Event.OPENS:
             self._open(judged, stepped)
+        elif stepped.event is Event.STAYS and stepped.fires and self._left_its_node(key):
+            self._findings.append(self._found(judged, stepped))  # the same one, seen on another node now
         if stepped.fires and stepped.state is not None:
             seen = {plain(path): _evident(value) for path, value in (judged.facts or {}).items()}
             message = judged.ready.message(judged.item)
@@ -189,28 +196,36 @@ class _Look:
             self._write("finding.ended", rule=key, reason=stepped.reason)
         self._look_again(stepped.due)
 
+    def _left_its_node(self, key: str) -> bool:
+        """Whether its open finding was seen on a node that is not, or not any more, the appliance's."""
+        member, seen_on = self._subject.member, self._opened.get(key, 0)
+        given_up = member.state is ApplianceState.REQUESTED  # and not launched again yet
+        return bool(seen_on) and (given_up or seen_on != member.incarnation)
+
     def _open(self, judged: Judged, stepped: Stepped) -> None:
+        found = self._found(judged, stepped)
+        self._findings.append(found)
+        said = {"rule": judged.key, "severity": found.severity, "message": found.message}
+        self._write("finding.opened", **said, facts=found.evidence["facts"])
+
+    def _found(self, judged: Judged, stepped: Stepped) -> Finding:
         member, rule = self._subject.member, judged.ready.rule
         name = f"{self._subject.set_name}/{member.ordinal}"
-        message = f"{name}: {judged.ready.message(judged.item)}"
         evidence: dict[str, object] = {
             "rule": judged.key,
             "incarnation": member.incarnation,
             "since": stepped.state.since.isoformat() if stepped.state is not None else self._now.isoformat(),
             "facts": {plain(path): _evident(value) for path, value in (judged.facts or {}).items()},
         }
-        self._findings.append(
-            Finding(
-                FindingKind.DETECTED,
-                self._finding(judged.key),
-                member.tenant,
-                rule.severity,
-                message,
-                evidence,
-                self._now,
-            )
+        return Finding(
+            FindingKind.DETECTED,
+            self._finding(judged.key),
+            member.tenant,
+            rule.severity,
+            f"{name}: {judged.ready.message(judged.item)}",
+            evidence,
+            self._now,
         )
-        self._write("finding.opened", rule=judged.key, severity=rule.severity, message=message, facts=evidence["facts"])
 
     def _finding(self, key: str) -> str:
         member = self._subject.member

@@ -2,7 +2,8 @@
 
 A finding opens when the condition has held for as long as its rule says, on facts that are known all the while: time in
 which nobody knows does not count, and waiting begins anew after it. It ends when the condition is known not to hold any
-more, when somebody exempts the appliance, or when there is nothing left to judge.
+more, when somebody exempts the appliance, when there is nothing left to judge, or when the node that it was seen on was
+given up and nothing is known of the next one: what was seen there is no evidence here. What was tried is remembered.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def step(rule: Rule, state: RuleState, verdict: Verdict, now: dt.datetime, *, is
         # As if it had always been so: what nobody saw cannot be counted one by one.
         hits = (_HELD if rule.on_unknown is OnUnknown.FIRE else _NOT) * rule.m
     else:
-        hits = _after(rule, state.hits.rstrip(_BREAK), verdict, fresh=fresh or not state.hits)
+        hits = _after(rule, state.hits.rstrip(_BREAK), verdict, fresh=fresh or not state.hits.rstrip(_BREAK))
     if not _met(rule, hits):
         return _not_met(rule, state, hits, is_open=is_open, now=now)
     # A finding that stayed open over a time in which nobody knew goes on as it was.
@@ -81,6 +82,13 @@ def exempt(exemption: Exemption, *, is_open: bool) -> Stepped:
     until = f" until {exemption.until:%Y-%m-%d %H:%M:%SZ}" if exemption.until is not None else ""
     reason = f"exempted by {exemption.owner}{until}: {exemption.reason}"
     return Stepped(None, Event.ENDS if is_open else Event.NONE, due=exemption.until, reason=reason)
+
+
+def left(state: RuleState, now: dt.datetime) -> Stepped:
+    """The node that its finding was seen on was given up, and of the next one nothing is known yet. The ladder goes on
+    where it stands if the condition shows itself there too."""
+    kept = replace(state, hits=_BREAK, since=now) if state.rung else None
+    return Stepped(kept, Event.ENDS, reason="the node that it was seen on was given up")
 
 
 def gone(why: str, *, is_open: bool) -> Stepped:
@@ -107,7 +115,8 @@ def _met(rule: Rule, hits: str) -> bool:
 def _not_met(rule: Rule, state: RuleState, hits: str, *, is_open: bool, now: dt.datetime) -> Stepped:
     event = Event.ENDS if is_open else Event.NONE
     reason = "the condition does not hold any more" if is_open else ""
-    began = now if is_open or _met(rule, state.hits) else state.since
+    # Time in which nobody knew is no time without the condition.
+    began = now if is_open or _met(rule, state.hits) or state.hits == _BREAK else state.since
     forgotten_at = began + dt.timedelta(seconds=STEADY_S)
     if state.rung and now < forgotten_at:
         # It may be a moment's relief: what was tried is remembered for a while, so that the ladder goes on from there.

@@ -103,7 +103,7 @@ class RuleState:
     """Since when the condition holds without a break."""
     hits: str = ""
     """The last evaluations, newest last: ``1`` where it held, ``0`` where not, at most ``m`` of them; and ``?`` behind
-    them while it is not known whether it still holds."""
+    them while it is not known whether it still holds; alone, when that was another node."""
     rung: int = 0
     """Rungs of its ladder taken."""
     retry_at: dt.datetime | None = None

@@ -147,12 +147,13 @@ class Insides:
         What it found is to be written, and then told to :meth:`written`; until then the same is found again.
         """
         self._take_in()
-        opened: dict[ApplianceId, set[str]] = defaultdict(set)
+        opened: dict[ApplianceId, dict[str, int]] = defaultdict(dict)
         for finding in estate.findings:
             if finding.kind is FindingKind.DETECTED:
                 of, _, key = finding.subject.partition(":")
                 uid, _, ordinal = of.rpartition("/")
-                opened[ApplianceId(uid, int(ordinal))].add(key)
+                seen_on = finding.evidence.get("incarnation")
+                opened[ApplianceId(uid, int(ordinal))][key] = seen_on if isinstance(seen_on, int) else 0
         remembered: dict[ApplianceId, dict[str, RuleState]] = defaultdict(dict)
         for state in estate.rules:
             remembered[state.appliance][state.rule] = state
@@ -176,7 +177,7 @@ class Insides:
                 subject,
                 now,
                 states=remembered.get(member.id, {}),
-                opened=opened.get(member.id, ()),
+                opened=opened.get(member.id, {}),
                 fresh=member.id in self._fresh,
             )
             looked[member.id] = (_print(member), diagnosis)

@@ -123,7 +123,7 @@ def looked(looks: int) -> dict[str, Any]:
     def look(detector: Detector, about: Subject, *, anew: bool = False, fresh: bool = True) -> object:
         if anew:
             detector.forget(member.id)
-        return detector.look(about, NOW, states={}, opened=(), fresh=fresh)
+        return detector.look(about, NOW, states={}, opened={}, fresh=fresh)
 
     return {
         "full_ms": mean_ms(lambda number: look(plain, fulls[number % 7], anew=True)),

@@ -161,7 +161,7 @@ def rules(raw: bytes) -> None:
         if found.kind is ReportKind.FULL:
             state = GuestState(APPLIANCE, 1, "b", 1, HASH, NOW, NOW, states.whole(found.sections))
             detector().forget(APPLIANCE)
-            detector().look(Subject(MEMBER, "storefront", TEMPLATE, None, AGENT, state), NOW, states={}, opened=())
+            detector().look(Subject(MEMBER, "storefront", TEMPLATE, None, AGENT, state), NOW, states={}, opened={})
 
 
 # --- seeds ----------------------------------------------------------------------------------------------------------

@@ -172,7 +172,7 @@ def test_what_a_look_finds_is_written_and_ended_in_the_store(
 
     def look(found: Detector, about: Subject, after_s: float) -> None:
         remembered = {one.rule: one for one in estate.rules.all(EVERYONE)}
-        opened = {one.subject.partition(":")[2] for one in estate.findings.open(EVERYONE) if ":" in one.subject}
+        opened = {one.subject.partition(":")[2]: 1 for one in estate.findings.open(EVERYONE) if ":" in one.subject}
         now = clock.now() + dt.timedelta(seconds=after_s)
         change = found.look(about, now, states=remembered, opened=opened).change
         if change is not None:

@@ -162,7 +162,7 @@ def test_every_built_in_rule_has_a_firing_a_quiet_and_an_unknown_case() -> None:
 
 
 def test_a_well_appliance_has_no_symptom_and_nothing_to_remember() -> None:
-    found = built_in().look(subject(), NOW, states={}, opened=())
+    found = built_in().look(subject(), NOW, states={}, opened={})
     assert (found.symptoms, found.change) == ((), None)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cloudmon.detection.detector import RESTLESS_S, Detector, Diagnosis
 from cloudmon.detection.facts import Subject
+from cloudmon.detection.stepping import STEADY_S
 from cloudmon.model.appliances import ApplianceState
 from cloudmon.model.changes import FindingEnd, RuleClear
 from cloudmon.model.findings import Finding, FindingKind
@@ -37,7 +38,11 @@ class Watched:
 
     def look(self, about: Subject, now: dt.datetime = NOW, *, fresh: bool = True) -> Diagnosis:
         found = self.detector.look(
-            about, now, states=self.states, opened={self.rule(one) for one in self.open}, fresh=fresh
+            about,
+            now,
+            states=self.states,
+            opened={self.rule(name): one.evidence["incarnation"] for name, one in self.open.items()},
+            fresh=fresh,
         )
         if found.change is not None:
             for state in found.change.rules:
@@ -47,7 +52,8 @@ class Watched:
                     self.states[state.rule] = state
             for one in found.change.findings:
                 if isinstance(one, Finding):
-                    assert one.subject not in self.open
+                    before = self.open.get(one.subject)
+                    assert before is None or before.evidence["incarnation"] != one.evidence["incarnation"]
                     self.open[one.subject] = one
                 elif isinstance(one, FindingEnd) and one.kind is FindingKind.DETECTED:
                     del self.open[one.subject]
@@ -123,6 +129,69 @@ def test_a_finding_stays_without_a_symptom_while_nobody_knows_which_items_there_
     watched = opened(detector(FULL))
     found = watched.look(subject({"disks": None}), later(70))
     assert (found.symptoms, found.change, len(watched.open)) == ((), None, 1)
+
+
+def second(used: float, at_s: float) -> Subject:
+    """The same appliance on its second node, whose agent has just spoken."""
+    disks = {"/a": {"used_share": used}}
+    found = subject({"disks": disks}, heard_s=-at_s, member={"incarnation": 2})
+    assert found.agent is not None
+    assert found.state is not None
+    return replace(found, agent=replace(found.agent, incarnation=2), state=replace(found.state, incarnation=2))
+
+
+def tried(watched: Watched) -> None:
+    """As if a rung of its ladder had been taken."""
+    watched.states["p/full//a"] = replace(watched.states["p/full//a"], rung=2, intent_id="i")
+
+
+@pytest.mark.parametrize(
+    "given_up",
+    [
+        pytest.param(subject(member={"state": ApplianceState.REQUESTED}), id="none yet"),
+        pytest.param(subject(member={"state": ApplianceState.LAUNCHING, "incarnation": 2}), id="another"),
+        pytest.param(subject(member={"incarnation": 2}), id="one that runs and says nothing"),
+    ],
+)
+def test_a_finding_ends_with_the_node_that_it_was_seen_on_and_its_ladder_does_not(given_up: Subject) -> None:
+    watched = opened(detector(FULL))
+    tried(watched)
+    assert watched.look(given_up, later(70)).symptoms == ()
+    assert watched.open == {}
+    reason = "the node that it was seen on was given up"
+    assert watched.said[-1] == ("finding.ended", {"rule": "p/full//a", "reason": reason})
+    assert watched.look(given_up, later(20_000)).change is None
+
+    # The next node is no better: it is waited for as ever, and the ladder goes on.
+    watched.look(second(0.95, 20_010), later(20_010))
+    (symptom,) = watched.look(second(0.95, 20_070), later(20_070)).symptoms
+    assert (symptom.state.rung, symptom.state.intent_id) == (2, "i")
+    (finding,) = watched.open.values()
+    assert (finding.evidence["incarnation"], finding.opened_at) == (2, later(20_070))
+
+
+def test_a_next_node_that_is_well_is_so_for_a_while_before_the_ladder_is_forgotten() -> None:
+    watched = opened(detector(FULL))
+    tried(watched)
+    watched.look(subject(member={"incarnation": 2}), later(70))
+    watched.look(second(0.1, 5_000), later(5_000))
+    watched.look(second(0.1, 6_000), later(5_000 + STEADY_S - 1))
+    assert watched.states["p/full//a"].rung == 2
+    watched.look(second(0.1, 6_800), later(5_000 + STEADY_S))
+    assert watched.states == {}
+
+
+def test_what_the_next_node_shows_at_once_is_the_same_finding_and_said_to_be_seen_there() -> None:
+    watched = opened(detector(FULL))
+    found = watched.look(second(0.95, 70), later(70))
+    assert found.change is not None
+    assert found.change.log == ()
+    (finding,) = watched.open.values()
+    assert finding.evidence["incarnation"] == 2
+    assert watched.look(second(0.95, 80), later(80)).change is None
+    # It is this node's now: silence of its agent is no end of it.
+    assert watched.look(second(0.95, 80), later(300)).symptoms == ()
+    assert len(watched.open) == 1
 
 
 def test_a_rule_or_a_policy_that_is_gone_ends_its_findings() -> None:
@@ -204,7 +273,7 @@ def test_more_appliances_than_are_kept_ready_are_judged_all_the_same() -> None:
             about = subject(
                 {"disks": {"/a": {"used_share": 0.95 if ordinal % 2 else 0.1}}}, member={"ordinal": ordinal}
             )
-            symptoms = found.look(about, later(turn), states={}, opened=()).symptoms
+            symptoms = found.look(about, later(turn), states={}, opened={}).symptoms
             assert len(symptoms) == ordinal % 2
 
 

@@ -41,7 +41,7 @@ def looking(rule: Rule = RULE) -> Looking:
 
 def test_each_name_that_it_gives_is_a_finding_of_its_own() -> None:
     """With the rule's words, severity and ladder."""
-    found = looking().look(subject(), NOW, states={}, opened=())
+    found = looking().look(subject(), NOW, states={}, opened={})
     assert found.change is not None
     (opened,) = found.change.findings
     assert isinstance(opened, Finding)
@@ -53,7 +53,7 @@ def test_each_name_that_it_gives_is_a_finding_of_its_own() -> None:
 def test_it_is_given_its_groups_whole_and_nothing_else() -> None:
     """As plain values."""
     before = len(SHELLS.given)
-    looking().look(subject(), NOW, states={}, opened=())
+    looking().look(subject(), NOW, states={}, opened={})
     given = SHELLS.given[-1]
     assert len(SHELLS.given) > before
     assert set(given) == {"accounts", "load"}
@@ -64,9 +64,9 @@ def test_it_is_given_its_groups_whole_and_nothing_else() -> None:
 def test_a_name_that_it_gives_no_more_has_ended() -> None:
     """The same name is the same finding."""
     found = looking()
-    first = found.look(subject(), NOW, states={}, opened=())
+    first = found.look(subject(), NOW, states={}, opened={})
     states = {one.rule: one for one in first.change.rules}  # type: ignore[union-attr]
-    opened = {"p/shells/www-data"}
+    opened = {"p/shells/www-data": 1}
     again = found.look(subject(), later(5), states=states, opened=opened)  # type: ignore[arg-type]
     assert again.change is None
     well = subject({"accounts": {"root": {"uid": 0, "gid": 0, "shell": "/bin/bash"}}})
@@ -78,10 +78,10 @@ def test_a_name_that_it_gives_no_more_has_ended() -> None:
 def test_while_a_group_is_not_known_it_is_not_asked_and_nothing_ends() -> None:
     """Unknown is neither well nor ill."""
     found = looking()
-    first = found.look(subject(), NOW, states={}, opened=())
+    first = found.look(subject(), NOW, states={}, opened={})
     states = {one.rule: one for one in first.change.rules}  # type: ignore[union-attr]
     before = len(SHELLS.given)
-    silent = found.look(subject({"load": None}), later(5), states=states, opened={"p/shells/www-data"})  # type: ignore[arg-type]
+    silent = found.look(subject({"load": None}), later(5), states=states, opened={"p/shells/www-data": 1})  # type: ignore[arg-type]
     assert len(SHELLS.given) == before
     assert silent.change is None or not silent.change.findings
     (judged,) = found.judge(subject({"load": None}), later(5))

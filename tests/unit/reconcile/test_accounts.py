@@ -129,7 +129,7 @@ class Machine:
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     states: dict[str, RuleState] = field(default_factory=dict)
-    opened: set[str] = field(default_factory=set)
+    opened: dict[str, int] = field(default_factory=dict)
     now: dt.datetime = NOW
 
     def turn(self, of: ApplianceSet) -> bool:
@@ -144,7 +144,7 @@ class Machine:
                 self.states.pop(one.rule)
             else:
                 self.states[one.rule] = one
-        self.opened = {one.key for one in found.symptoms}
+        self.opened = {one.key: 1 for one in found.symptoms}
         decision = remedies.treat(
             case(member(), node_of(), aset=of), [one for one in found.symptoms if one.rule.then], (), takes=GUEST_VERBS
         )
