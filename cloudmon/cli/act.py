@@ -27,6 +27,8 @@ class Action(enum.StrEnum):
     REBOOT = "reboot"
     REPLACE = "replace"
     SNAPSHOT = "snapshot"
+    ISOLATE = "isolate"
+    RELEASE = "release"
     REPORT_NOW = "report_now"
     APP_INSTALL = "app_install"
     APP_REMOVE = "app_remove"
@@ -57,7 +59,8 @@ def act(  # noqa: PLR0913  # one option each
     config: Config = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """Start, stop, suspend, resume, reboot, replace or snapshot appliances; or have their agents act inside them.
+    """Start, stop, suspend, resume, reboot, replace, snapshot, isolate or release appliances; or have their agents act
+    inside them.
 
     All of a set (storefront/*) are taken in turns: no more are out of service at once than the set's healing.batch.
     """
@@ -87,7 +90,7 @@ def _asked(action: Action, told: Iterable[str]) -> tuple[RequestVerb, dict[str, 
     if action.value not in OFFERED:
         if arguments:
             raise RequestRefused(f"{action} is done to the node, and takes no {next(iter(arguments))!r}")
-        return RequestVerb(action.value), {}
+        return RequestVerb.REJOIN if action is Action.RELEASE else RequestVerb(action.value), {}
     refusal = problem(Verb(action.value), arguments)
     if refusal:
         raise RequestRefused(refusal)

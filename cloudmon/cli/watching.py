@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 WITHOUT_NODE = frozenset({ApplianceState.REQUESTED, ApplianceState.RETIRED})
 REACHED: Mapping[Power, frozenset[ApplianceState]] = {
     Power.RUNNING: frozenset({ApplianceState.RUNNING}),
-    # One that never had a node is as off as can be; a cloud that cannot suspend stops.
+    # One that never had a node is as off as can be; a cloud that cannot suspend stops, or isolates.
     Power.STOPPED: frozenset({ApplianceState.STOPPED, ApplianceState.REQUESTED}),
-    Power.SUSPENDED: frozenset({ApplianceState.SUSPENDED, ApplianceState.STOPPED, ApplianceState.REQUESTED}),
+    Power.SUSPENDED: frozenset(
+        {ApplianceState.SUSPENDED, ApplianceState.STOPPED, ApplianceState.ISOLATED, ApplianceState.REQUESTED}
+    ),
+    Power.ISOLATED: frozenset({ApplianceState.ISOLATED, ApplianceState.STOPPED, ApplianceState.SUSPENDED}),
 }
 
 

@@ -22,6 +22,10 @@ class Verb(enum.StrEnum):
     TERMINATE = "terminate"
     ADOPT = "adopt"
     SNAPSHOT = "snapshot"
+    ISOLATE = "isolate"
+    """Nothing in or out of the node; it goes on as it was."""
+    RELEASE = "release"
+    """The end of that."""
 
     REPORT_NOW = "report_now"
     APP_INSTALL = "app_install"
@@ -78,6 +82,8 @@ CLASS_OF: Mapping[Verb, ActionClass] = {
     Verb.RESUME: ActionClass.SAFE,
     Verb.ADOPT: ActionClass.SAFE,
     Verb.SNAPSHOT: ActionClass.SAFE,
+    Verb.ISOLATE: ActionClass.DISRUPTIVE,
+    Verb.RELEASE: ActionClass.SAFE,
     Verb.STOP: ActionClass.DISRUPTIVE,
     Verb.SUSPEND: ActionClass.DISRUPTIVE,
     Verb.REBOOT: ActionClass.DISRUPTIVE,
@@ -181,7 +187,7 @@ class Outcome:
     made: str = ""
     """Id of what it made beside nodes: a snapshot's."""
     verb: Verb | None = None
-    """The verb that was really performed where a fallback was taken (suspend → stop), else None."""
+    """The verb that was really performed where a fallback was taken (suspend → stop → isolate), else None."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ class ApplianceState(enum.StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"
     SUSPENDED = "suspended"
+    ISOLATED = "isolated"
+    """Its node runs, is paid for as such, and nothing comes in or goes out."""
     FAULTED = "faulted"
     """Its node is there and not well; the ladder works on it."""
     RETIRING = "retiring"
@@ -33,6 +35,7 @@ class Power(enum.StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"
     SUSPENDED = "suspended"
+    ISOLATED = "isolated"
 
 
 class Cause(enum.StrEnum):

@@ -19,7 +19,7 @@ from cloudmon.model.identity import Token, ownership_tags
 from cloudmon.model.nodes import Node, NodeRequest
 from cloudmon.model.offers import Offer
 from cloudmon.model.sets import SetSpec
-from cloudmon.provider import PowerControl, Provider, Snapshot, Suspend, Tagging
+from cloudmon.provider import Firewall, PowerControl, Provider, Snapshot, Suspend, Tagging, abilities
 from cloudmon.reconcile.plan import Step
 
 _log = structlog.get_logger(__name__)
@@ -145,7 +145,8 @@ def _power(name: str) -> Callable[[Provider, Call], tuple[Outcome, Node | None]]
 
 
 def _suspend(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
-    """Freeze it, or, where this cloud cannot, stop it; the outcome says which."""
+    """Freeze it, or, where this cloud cannot, stop it, or, where it cannot do that either, isolate it; the outcome
+    says which."""
     node_id = call.step.intent.node_id
     if isinstance(provider, Suspend):
         try:
@@ -154,8 +155,24 @@ def _suspend(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
             pass
         else:
             return Outcome(True, True), None
-    stopped, _ = _power("stop_node")(provider, call)
+    try:
+        stopped, _ = _power("stop_node")(provider, call)
+    except Unsupported:
+        if not isinstance(provider, Firewall) or "isolate_node" not in abilities(provider):
+            raise
+        provider.isolate_node(node_id)
+        return Outcome(True, True, verb=Verb.ISOLATE), None
     return replace(stopped, verb=Verb.STOP), None
+
+
+def _wall(name: str) -> Callable[[Provider, Call], tuple[Outcome, Node | None]]:
+    def do(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
+        if not isinstance(provider, Firewall):
+            raise Unsupported(f"this provider cannot {call.step.intent.verb} nodes", cloud=provider.cloud)
+        getattr(provider, name)(call.step.intent.node_id)
+        return Outcome(True, True), None
+
+    return do
 
 
 def _resume(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
@@ -197,6 +214,8 @@ _VERBS: dict[Verb, Callable[[Provider, Call], tuple[Outcome, Node | None]]] = {
     Verb.RESUME: _resume,
     Verb.ADOPT: _adopt,
     Verb.SNAPSHOT: _snapshot,
+    Verb.ISOLATE: _wall("isolate_node"),
+    Verb.RELEASE: _wall("release_node"),
 }
 
 

@@ -26,7 +26,7 @@ from cloudmon.reconcile.requests import Answer
 from cloudmon.store import Store
 
 _OFF = frozenset({NodeState.STOPPED, NodeState.SUSPENDED})
-_SEEN = frozenset({ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceState.SUSPENDED})
+_SEEN = frozenset({ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.ISOLATED})
 
 
 def pending(store: Store) -> list[Request]:

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -24,7 +24,7 @@ from cloudmon.model.tenants import Scope
 from cloudmon.plugins import nearest
 from cloudmon.reconcile import accounts, adoption
 from cloudmon.reconcile import requests as asking
-from cloudmon.reconcile.picture import Estate
+from cloudmon.reconcile.picture import CloudView, Estate
 from cloudmon.reconcile.requests import Answer
 from cloudmon.store import Ownership, SetMove, Store
 
@@ -50,11 +50,14 @@ class Desk:
     """Told of appliances whose agent is not believed any more."""
     notifiers: Collection[str] = ()
     """Names of those through whom somebody can be told."""
+    views: Mapping[str, CloudView] = field(default_factory=dict)
+    """The clouds as they were seen last: what can be asked of them."""
 
     def answer_pending(self, now: dt.datetime) -> None:
-        """Answer what can be answered from the store alone. Adoption waits for a view, see :mod:`adopt`."""
+        """Answer what can be answered from the store alone. Adoption waits for a view, see :mod:`adopt`, and so does an
+        isolation: not every cloud can."""
         for request in self.store.requests.pending(Scope(None)):
-            if request.verb is RequestVerb.ADOPT:
+            if request.verb is RequestVerb.ADOPT or (request.verb is RequestVerb.ISOLATE and not self.views):
                 continue
             faultpoints.reached("requests.before-accept")
             self.move(request, self.answer(request, now), now)
@@ -94,6 +97,9 @@ class Desk:
         if request.verb is RequestVerb.COMMAND and answer.state is RequestState.ACCEPTED and aset is not None:
             agents = self.store.agents.of_set(Scope.of(request.tenant), aset.uid)
             unable = accounts.kept(request, aset, now) or asking.cannot(request, members, agents)
+            return asking.refused(unable) if unable else answer
+        if request.verb is RequestVerb.ISOLATE and answer.state is RequestState.ACCEPTED:
+            unable = asking.walless(request, members, self.views)
             return asking.refused(unable) if unable else answer
         return answer
 

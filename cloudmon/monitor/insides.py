@@ -42,7 +42,7 @@ MOST_LOOKS = 2_000
 BUILT_IN = "built-in"
 """Name of the policy that is there without any settings."""
 
-_UNWELL = frozenset({ApplianceState.FAULTED, ApplianceState.STOPPED, ApplianceState.SUSPENDED})
+_UNWELL = frozenset({ApplianceState.FAULTED, ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.ISOLATED})
 
 Print = tuple[ApplianceState, dt.datetime, int]
 """What of a member's row makes another look worth while."""

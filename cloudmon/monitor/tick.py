@@ -111,7 +111,7 @@ class Monitor:
         performed, failed = self.collect(0.0)
         with self._turn:
             notes = self._admit_own(now)
-            desk = asks.Desk(self.store, self.owner, self._admit, self._unseated, self.policy.notifiers)
+            desk = asks.Desk(self.store, self.owner, self._admit, self._unseated, self.policy.notifiers, self.views)
             desk.answer_pending(now)
             adoptions = adopt.pending(self.store)
             estate = self._load(now)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cloudmon.model.actions import CLASS_OF, OPEN_INTENTS, ActionClass, Intent, IntentState, LogEntry, Origin, Verb
-from cloudmon.model.appliances import ApplianceState, Cause, HistoryEntry, IncarnationState, Member
+from cloudmon.model.appliances import ApplianceState, Cause, HistoryEntry, IncarnationState, Member, Power
 from cloudmon.model.changes import (
     Change,
     Expect,
@@ -235,7 +235,7 @@ def gone(case: Case, state: ApplianceState, cause: Cause, reason: str) -> Change
     if missed is not None and missed < at and not said_at:
         # It was missed, then the cloud was not watched: what lies between is nobody's knowledge.
         evidence["missed_at"] = missed.isoformat()
-    values: dict[str, object] = {"state": state, "since": case.now, "node_id": ""}
+    values: dict[str, object] = {"state": state, "since": case.now, "node_id": "", **afresh(member)}
     if cause is Cause.FAULT:
         values |= setbacks.lost(case.aset.spec.healing, member.rung, case.now)
     incidents: tuple[Finding, ...] = ()
@@ -262,6 +262,12 @@ def gone(case: Case, state: ApplianceState, cause: Cause, reason: str) -> Change
             *intent_log(case, case.intent, "intent.failed", reason=reason),
         ),
     )  # fmt: skip
+
+
+def afresh(member: Member) -> Mapping[str, object]:
+    """What a member without its node is wanted to be from now on: it was that node that was isolated, and not what
+    comes after it."""
+    return {"wanted": Power.RUNNING} if member.wanted is Power.ISOLATED else {}
 
 
 def clear(case: Case, *kinds: TimerKind) -> tuple[Timer | TimerClear, ...]:

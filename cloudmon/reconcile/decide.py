@@ -13,7 +13,7 @@ from cloudmon.model.findings import FindingKind
 from cloudmon.model.requests import Request, RequestVerb
 from cloudmon.model.sets import ControlKind
 from cloudmon.reconcile import case as cases
-from cloudmon.reconcile import commands, launch, requests, setbacks
+from cloudmon.reconcile import commands, launch, power, requests, setbacks
 from cloudmon.reconcile.case import STOPPED_STATES, Case
 from cloudmon.reconcile.launch import Market
 from cloudmon.reconcile.picture import Condition
@@ -21,9 +21,7 @@ from cloudmon.reconcile.plan import Generation, Step, Waiting
 
 Decision = Step | Change | Waiting | Generation | None
 
-_NODE_STATES = frozenset(
-    {ApplianceState.RUNNING, ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.FAULTED}
-)
+_NODE_STATES = frozenset({ApplianceState.RUNNING, ApplianceState.ISOLATED, ApplianceState.FAULTED, *STOPPED_STATES})
 
 _LOST = frozenset({ApplianceState.REQUESTED, *STOPPED_STATES})
 """States that a node which was lost, or turned off, leaves its appliance in."""
@@ -93,7 +91,7 @@ def decide(case: Case, market: Market, request: Request | None, *, open_incarnat
         return _power_down(case, Origin.REQUEST, "is wanted " + member.wanted.value)
     if case.control(ControlKind.MAINTENANCE):
         return Waiting(case.subject, "is in maintenance", None) if _wants(case) else None
-    if member.state in STOPPED_STATES:
+    if member.state in STOPPED_STATES or member.state is ApplianceState.ISOLATED:
         return _power_up(case)
     if member.state is ApplianceState.FAULTED:
         return _heal(case)
@@ -190,6 +188,7 @@ def end(  # one thing each, named by the caller
     values: dict[str, object] = {"state": state, "since": case.now, "node_id": "", "attempts": 0, "retry_at": None}
     # The next one is a rung of its own, the last at most, since it is launched; or, where a person wants it, a new
     # beginning.
+    values |= cases.afresh(member)
     limit = case.aset.spec.healing.max_attempts
     values["rung"] = min(member.rung + 1, limit) if origin is Origin.OBSERVATION else 0
     change = Change(
@@ -302,17 +301,14 @@ def _why(request: Request) -> str:
 
 def _power_down(case: Case, origin: Origin, why: str) -> Decision:
     member = case.member
-    # Off is off: a machine that is stopped needs no freezing, a frozen one no stopping.
-    if member.state in STOPPED_STATES:
+    order = power.down(case)
+    if order is None:
         return None
     if member.attempts >= case.aset.spec.healing.max_attempts:
         return _stuck(case, f"{member.attempts} tries to have it {member.wanted} failed", again=True)
-    if member.wanted is Power.SUSPENDED and "suspend_node" in _verbs(case):
-        return step(case, Verb.SUSPEND, origin, why)
-    if member.wanted is Power.SUSPENDED:
-        # The fallback is part of the record: asked to suspend, stopped instead.
-        return step(case, Verb.STOP, origin, why + "; this cloud cannot suspend, so it is stopped", fallback="suspend")
-    return step(case, Verb.STOP, origin, why)
+    if order.verb is Verb.ISOLATE and "isolate_node" not in power.able(case):
+        return _stuck(case, f"cloud {member.cloud} cannot isolate nodes")
+    return step(case, order.verb, origin, why + order.remark, fallback=order.fallback)
 
 
 def _power_up(case: Case) -> Decision:
@@ -321,11 +317,11 @@ def _power_up(case: Case) -> Decision:
     if member.attempts >= healing.max_attempts:
         return _stuck(case, f"{member.attempts} tries to have it running failed", again=True)
     # Starting does not help: as good as faulted.
-    hopeless = member.attempts >= 2 and "replace" in healing.ladder and not case.control(ControlKind.PROTECT)
+    hopeless = member.attempts >= 2 and member.state in STOPPED_STATES and "replace" in healing.ladder
+    hopeless = hopeless and not case.control(ControlKind.PROTECT)
     if hopeless and case.node is not None and member.rung < healing.max_attempts:
         return end(case, ApplianceState.REQUESTED, "does not start again", Origin.OBSERVATION, ActionClass.DESTRUCTIVE)
-    verb = Verb.RESUME if member.state is ApplianceState.SUSPENDED else Verb.START
-    return step(case, verb, Origin.WANTED, f"is wanted running and was found {member.state}")
+    return step(case, power.up(member.state), Origin.WANTED, f"is wanted running and was found {member.state}")
 
 
 # --- healing ----------------------------------------------------------------------------------------------------
@@ -360,16 +356,12 @@ def _heal(case: Case) -> Decision:
 
 
 def _able(case: Case, rung: str) -> bool:
-    verbs = _verbs(case)
+    verbs = power.able(case)
     if rung == "reboot":
         return "reboot_node" in verbs
     if rung == "stop-start":
         return {"stop_node", "start_node"} <= verbs
     return True
-
-
-def _verbs(case: Case) -> frozenset[str]:
-    return case.view.verbs if case.view is not None else frozenset()
 
 
 def step(  # noqa: PLR0913  # one thing each, named by the caller
@@ -410,7 +402,9 @@ def step(  # noqa: PLR0913  # one thing each, named by the caller
     )
 
 
-_ASKED_AGAIN = {Power.RUNNING: "start", Power.STOPPED: "stop", Power.SUSPENDED: "suspend"}
+_ASKED_AGAIN = {
+    Power.RUNNING: "start", Power.STOPPED: "stop", Power.SUSPENDED: "suspend", Power.ISOLATED: "isolate"
+}  # fmt: skip
 """What a person asks for who wants it tried again."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cloudmon.model.actions import GUEST_VERBS, Intent
-from cloudmon.model.appliances import Incarnation, Member
+from cloudmon.model.appliances import ApplianceState, Incarnation, Member
 from cloudmon.model.changes import Timer
 from cloudmon.model.findings import Finding
 from cloudmon.model.identity import ApplianceId
@@ -29,6 +29,8 @@ class Condition(enum.Enum):
     """Pending, rebooting or stopping: on its way somewhere."""
     OFF = "off"
     FROZEN = "frozen"
+    ISOLATED = "isolated"
+    """Runs, and nothing comes in or goes out."""
     BAD = "bad"
     LEAVING = "leaving"
     GONE = "gone"
@@ -51,6 +53,13 @@ CONDITION_OF: Mapping[NodeState, Condition] = {
     NodeState.ERROR: Condition.BAD,
     NodeState.UNKNOWN: Condition.UNKNOWN,
 }
+
+
+def condition_of(node: Node, member: Member) -> Condition:
+    """What a node that was seen says of its appliance. That a cloud does not say whether it is isolated changes
+    nothing."""
+    isolated = member.state is ApplianceState.ISOLATED if node.isolated is None else node.isolated
+    return Condition.ISOLATED if isolated and node.state is NodeState.RUNNING else CONDITION_OF[node.state]
 
 
 @dataclass(frozen=True, slots=True)

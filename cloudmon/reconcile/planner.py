@@ -37,7 +37,16 @@ from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
 from cloudmon.reconcile.endings import Ending
 from cloudmon.reconcile.launch import Market
-from cloudmon.reconcile.picture import CONDITION_OF, CloudView, Condition, Estate, Inside, Moment, by_appliance
+from cloudmon.reconcile.picture import (
+    CONDITION_OF,
+    CloudView,
+    Condition,
+    Estate,
+    Inside,
+    Moment,
+    by_appliance,
+    condition_of,
+)
 from cloudmon.reconcile.plan import Generation, Held, Plan, Step
 from cloudmon.reconcile.sweep import Stray
 
@@ -294,6 +303,7 @@ def _members(turn: _Round, market: Market) -> None:
                 node is not None
                 and state is running
                 and node.state is well
+                and not node.isolated
                 and (node.token == token or node.token is None)
                 and wanted is wanted_running
                 and not rung
@@ -365,12 +375,12 @@ def _case(  # one thing each, named by the caller
     if view is None:
         condition = Condition.UNKNOWN
     elif node is not None:
-        condition = CONDITION_OF[node.state]
+        condition = condition_of(node, member)
     elif member.node_id:
         condition = view.condition(member.node_id) if member.node_id not in view.nodes else Condition.GONE
     else:
         node = _by_token(member.token, view) if member.token and member.state is ApplianceState.LAUNCHING else None
-        condition = CONDITION_OF[node.state] if node is not None else _unseen(view)
+        condition = condition_of(node, member) if node is not None else _unseen(view)
     return Case(
         member=member,
         aset=aset,

@@ -28,7 +28,7 @@ SEVERITIES = ("critical", "warning", "info")
 
 NOTIFY = "notify"
 """A rung that tells somebody, see :mod:`cloudmon.reconcile.calling`: not an action, and not counted as one."""
-POWER: Mapping[str, Power] = {"stop": Power.STOPPED, "suspend": Power.SUSPENDED}
+POWER: Mapping[str, Power] = {"stop": Power.STOPPED, "suspend": Power.SUSPENDED, "isolate": Power.ISOLATED}
 """Remedies that change what the appliance is wanted to be: done by the node's own ladder, and kept so."""
 
 
@@ -121,6 +121,8 @@ def able(remedy: Remedy, view: CloudView | None, *, takes: Container[str]) -> bo
         view: of the cloud that the appliance's node is in.
         takes: verbs of commands that the agent of its present incarnation takes now.
     """
+    if remedy.verb == Verb.ISOLATE:
+        return view is not None and "isolate_node" in view.verbs
     if remedy.verb in ("replace", NOTIFY, *POWER):
         return True
     verb = Verb(remedy.verb)

@@ -15,12 +15,15 @@ from cloudmon.model.guests import Agent
 from cloudmon.model.requests import Request, RequestState, RequestVerb
 from cloudmon.model.sets import ApplianceSet, Control, ControlKind, NextGeneration
 from cloudmon.reconcile import setbacks
+from cloudmon.reconcile.picture import CloudView
 
 POWER: Mapping[RequestVerb, Power] = {
     RequestVerb.START: Power.RUNNING,
     RequestVerb.RESUME: Power.RUNNING,
     RequestVerb.STOP: Power.STOPPED,
     RequestVerb.SUSPEND: Power.SUSPENDED,
+    RequestVerb.ISOLATE: Power.ISOLATED,
+    RequestVerb.REJOIN: Power.RUNNING,
 }
 ROLLING = frozenset({RequestVerb.SNAPSHOT, RequestVerb.REBOOT, RequestVerb.REPLACE, RequestVerb.COMMAND})
 CONTROLS: Mapping[RequestVerb, ControlKind] = {
@@ -151,6 +154,10 @@ def _retire(request: Request, aset: ApplianceSet, ordinal: int | None, now: dt.d
 
 def _power(request: Request, aset: ApplianceSet, living: Sequence[Member], now: dt.datetime) -> Answer:
     wanted = POWER[request.verb]
+    if request.verb is RequestVerb.REJOIN:
+        living = [member for member in living if _isolated(member)]
+        if not living:
+            return refused(f"{request.target} is not isolated")
     return Answer(
         RequestState.ACCEPTED,
         changes=tuple(
@@ -159,6 +166,11 @@ def _power(request: Request, aset: ApplianceSet, living: Sequence[Member], now: 
             if member.wanted is not wanted or (member.state.value != wanted.value and setbacks.any_of(member))
         ),
     )
+
+
+def _isolated(member: Member) -> bool:
+    """Whether it is, or is to be; also in place of what its cloud cannot do."""
+    return ApplianceState.ISOLATED.value in (member.state.value, member.wanted.value)
 
 
 def _wanted(request: Request, aset: ApplianceSet, member: Member, wanted: Power, now: dt.datetime) -> Change:
@@ -234,6 +246,16 @@ def cannot(request: Request, members: Iterable[Member], agents: Iterable[Agent])
             known = ", ".join(agent.abilities or ()) or "nothing"
             who = f"{name}/{agent.appliance.ordinal} has {agent.version}"
             return f"{who}, which cannot do {asked_for(request)}; what it can do: {known}"
+    return ""
+
+
+def walless(request: Request, members: Iterable[Member], views: Mapping[str, CloudView]) -> str:
+    """Why a member cannot be isolated, as a sentence: its cloud has no firewall that we know of. Else empty."""
+    name, ordinal = split(request.target)
+    for member in members:
+        view = views.get(member.cloud) if ordinal in (None, member.ordinal) and member.node_id else None
+        if view is not None and view.healthy and "isolate_node" not in view.verbs:
+            return f"{name}/{member.ordinal} is on cloud {member.cloud}, which cannot isolate nodes; suspend or stop it"
     return ""
 
 
@@ -327,6 +349,9 @@ def progress(request: Request, members: Sequence[Member], intents: Iterable[Inte
 
 def _power_progress(request: Request, living: Sequence[Member]) -> Answer | None:
     wanted = POWER[request.verb]
+    if request.verb is RequestVerb.REJOIN:
+        # Others of the set may be wanted off, which they stay.
+        living = [m for m in living if m.wanted is wanted or _isolated(m)]
     # Somebody asked for something else since.
     if any(m.wanted is not wanted for m in living):
         return Answer(RequestState.FAILED, "overtaken by a later request")
@@ -334,10 +359,18 @@ def _power_progress(request: Request, living: Sequence[Member]) -> Answer | None
     if wanted is not Power.RUNNING:
         # Off is off, and one that has no node is as off as can be.
         reached = {ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.REQUESTED}
+    if wanted in (Power.SUSPENDED, Power.ISOLATED):
+        reached.add(ApplianceState.ISOLATED)
     if not all(m.state in reached for m in living):
         return None
     stopped = sum(1 for m in living if m.state is ApplianceState.STOPPED)
     frozen = sum(1 for m in living if m.state is ApplianceState.SUSPENDED)
+    isolated = sum(1 for m in living if m.state is ApplianceState.ISOLATED)
+    if wanted is Power.ISOLATED and isolated < len(living):
+        return Answer(RequestState.DONE, f"{_appliances(living)}: {isolated} isolated, the others are off")
+    if wanted is Power.SUSPENDED and isolated:
+        what = f"{isolated} isolated, which their cloud can and to suspend or stop it cannot"
+        return Answer(RequestState.DONE, f"{_appliances(living)} out of service; {what}")
     if wanted is Power.SUSPENDED and stopped:
         return Answer(RequestState.DONE, f"{_appliances(living)} off; {stopped} stopped, not suspended")
     if wanted is Power.STOPPED and frozen:

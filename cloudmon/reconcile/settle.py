@@ -19,19 +19,23 @@ _STATE_OF: Mapping[Condition, ApplianceState] = {
     Condition.RUNS: ApplianceState.RUNNING,
     Condition.OFF: ApplianceState.STOPPED,
     Condition.FROZEN: ApplianceState.SUSPENDED,
+    Condition.ISOLATED: ApplianceState.ISOLATED,
 }
 """Conditions that are a state by themselves."""
 
+_UP = frozenset({Condition.RUNS, Condition.ISOLATED})
 _CONFIRMS: Mapping[Verb, frozenset[Condition]] = {
-    Verb.LAUNCH: frozenset({Condition.RUNS, Condition.OFF, Condition.FROZEN}),
-    Verb.START: frozenset({Condition.RUNS}),
-    Verb.RESUME: frozenset({Condition.RUNS}),
-    Verb.REBOOT: frozenset({Condition.RUNS}),
-    Verb.ADOPT: frozenset({Condition.RUNS, Condition.OFF, Condition.FROZEN, Condition.CHANGES}),
+    Verb.LAUNCH: _UP | {Condition.OFF, Condition.FROZEN},
+    Verb.START: _UP,
+    Verb.RESUME: _UP,
+    Verb.REBOOT: _UP,
+    Verb.ADOPT: _UP | {Condition.OFF, Condition.FROZEN, Condition.CHANGES},
     Verb.STOP: frozenset({Condition.OFF}),
-    Verb.SUSPEND: frozenset({Condition.FROZEN, Condition.OFF}),
+    Verb.SUSPEND: frozenset({Condition.FROZEN, Condition.OFF, Condition.ISOLATED}),
 }
 """What must be seen for an accepted action to count as done. Termination is confirmed in ``endings``."""
+_WALLED: Mapping[Verb, bool] = {Verb.ISOLATE: True, Verb.RELEASE: False}
+"""Likewise, what the cloud must say of its node's isolation, whatever else the node does."""
 
 
 def settle(case: Case) -> Change | None:
@@ -124,6 +128,7 @@ _RULES: Mapping[ApplianceState, Callable[[Case], Change | None]] = {
     ApplianceState.RUNNING: _running,
     ApplianceState.STOPPED: _off,
     ApplianceState.SUSPENDED: _off,
+    ApplianceState.ISOLATED: _off,
     ApplianceState.FAULTED: _faulted,
 }
 
@@ -311,6 +316,8 @@ def _confirmed(case: Case) -> bool:
     is settled, so an effect that is plain to see is enough; a reboot and an adoption leave none, and are
     believed only when the cloud said that it took the order."""
     intent = case.intent
+    if intent is not None and intent.verb in _WALLED:
+        return case.node is not None and case.node.isolated is _WALLED[intent.verb]
     if intent is None or case.condition not in _CONFIRMS.get(intent.verb, frozenset()):
         return False
     return intent.verb not in (Verb.REBOOT, Verb.ADOPT) or intent.state is IntentState.PERFORMED

@@ -20,7 +20,7 @@ from cloudmon.settings.sentences import Key, Source
 if TYPE_CHECKING:
     from cloudmon.detection.rules import RuleError
 
-ON_NODES = (Verb.SNAPSHOT, Verb.STOP, Verb.SUSPEND, Verb.REBOOT)
+ON_NODES = (Verb.SNAPSHOT, Verb.STOP, Verb.SUSPEND, Verb.ISOLATE, Verb.REBOOT)
 """What a rule may have done to the node of an appliance."""
 REPLACE = "replace"
 """And this: a new node in the place of the old one."""

@@ -205,6 +205,27 @@ def test_suspension_is_a_stop_where_nothing_can_suspend(two: Shop, console: Cons
     assert console.states()[two.nodes()["web/1"]] == "stopped"
 
 
+def test_isolation_is_a_security_group_without_rules_until_the_former_ones_come_back(
+    two: Shop, console: Console
+) -> None:
+    def groups(node: str) -> list[str]:
+        return [group["GroupName"] for group in console.instances()[node]["SecurityGroups"]]
+
+    node, other = two.nodes()["web/1"], two.nodes()["web/2"]
+    refused = two("act", "web/1", "isolate", *REASON, code=1)
+    assert "cloud virginia, which cannot isolate nodes" in refused.stderr
+    two.edit("pricing = false", "pricing = false\nfirewall = true")
+    before = groups(node)
+    assert two("act", "web/1", "isolate", *REASON).stdout.startswith("1 appliance isolated")
+    assert (groups(node), groups(other)) == (["cloudmon-isolated"], before)
+    assert console.states() == {node: "running", other: "running"}
+    assert two.states() == {"web/1": "isolated", "web/2": "running"}
+    assert two.json("plan") == []
+    two("act", "web/1", "release", *REASON)
+    assert groups(node) == before
+    assert two.states() == {"web/1": "running", "web/2": "running"}
+
+
 def test_what_is_terminated_behind_our_back_comes_back_as_the_next_incarnation(two: Shop, console: Console) -> None:
     before = two.nodes()
     console.terminate(before["web/2"])

@@ -22,7 +22,7 @@ from cloudmon.provider import ABILITIES
 from cloudmon.reconcile import doubts, planner
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.limits import Confirmations, Limits
-from cloudmon.reconcile.picture import CONDITION_OF, CloudView, Condition, Estate, Moment
+from cloudmon.reconcile.picture import CloudView, Condition, Estate, Moment, condition_of
 from cloudmon.reconcile.plan import Plan
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
@@ -202,7 +202,7 @@ def choices(*offers: Offer) -> list[Choice]:
 def case(of: Member, seen: Node | Condition | None = None, **other: Any) -> Case:
     """One member and what is seen of it: its node, or a condition of a node that is not there."""
     seen_node = seen if isinstance(seen, Node) else None
-    condition = seen if isinstance(seen, Condition) else CONDITION_OF[seen.state] if seen else Condition.UNSEEN
+    condition = seen if isinstance(seen, Condition) else condition_of(seen, of) if seen else Condition.UNSEEN
     found: dict[str, Any] = {
         "aset": aset(),
         "view": view(*[seen_node] if seen_node else []),

@@ -39,6 +39,9 @@ class TrueNode(NamedTuple):
     created_at: dt.datetime
     ended_at: dt.datetime | None
     hung: bool
+    isolated: bool
+    peers: str
+    """Name of the group of peers that it is in; empty: in none."""
     spells: tuple[Spell, ...]
     """Everything it did, in order: the ledger that metering is measured against."""
 
@@ -62,6 +65,8 @@ class TrueNode(NamedTuple):
             instant(machine.created),
             None if machine.ended is None else instant(machine.ended),
             machine.hung,
+            machine.isolated,
+            machine.peers,
             tuple(
                 Spell(stay.word, instant(stay.start), None if stay.end is None else instant(stay.end))
                 for stay in machine.stays()

@@ -63,7 +63,7 @@ def test_all_is_good_before_the_first_run_and_nothing_is_made(config: Path) -> N
     found = look(config)
     assert {check.verdict for check in found.values()} == {Verdict.GOOD}
     assert found["store"].found.endswith("var/cloudmon.db holds nothing yet and will be made")
-    assert found["cloud east"].found.startswith("dummy: no nodes; 10 offers; can reboot_node, ")
+    assert found["cloud east"].found.startswith("dummy: no nodes; 10 offers; can close_peers, ")
     assert [path.name for path in config.parent.iterdir()] == ["shop.toml"]
 
 

@@ -51,6 +51,8 @@ METHOD = {
     Verb.TERMINATE: "destroy_node",
     Verb.ADOPT: "tag_node",
     Verb.SNAPSHOT: "snapshot_node",
+    Verb.ISOLATE: "isolate_node",
+    Verb.RELEASE: "release_node",
 }
 
 
@@ -145,6 +147,20 @@ def test_suspend_falls_back_to_stop_and_says_so() -> None:
     outcome, _ = act.perform(provider, call(Verb.SUSPEND), FakeClock())
     assert (outcome.accepted, outcome.verb) == (True, Verb.STOP)
     assert provider.nodes["n-1"].state is NodeState.STOPPED
+
+
+def test_suspend_falls_back_to_isolation_where_the_cloud_can_neither_suspend_nor_stop() -> None:
+    provider = cloud(lacking={"suspend_node", "stop_node"})
+    outcome, _ = act.perform(provider, call(Verb.SUSPEND), FakeClock())
+    assert (outcome.accepted, outcome.verb) == (True, Verb.ISOLATE)
+    assert (provider.nodes["n-1"].state, provider.nodes["n-1"].isolated) == (NodeState.RUNNING, True)
+
+
+def test_a_suspension_that_nothing_can_be_done_for_is_unsupported() -> None:
+    provider = cloud(lacking={"suspend_node", "stop_node", "isolate_node"})
+    outcome, _ = act.perform(provider, call(Verb.SUSPEND), FakeClock())
+    assert (outcome.final, outcome.accepted) == (True, False)
+    assert outcome.error.startswith("Unsupported: ")
 
 
 def test_a_refused_suspension_does_not_fall_back() -> None:

@@ -131,13 +131,13 @@ def test_what_builds_on_an_unreadable_line_is_not_known(path: Path) -> None:
 
 def test_when_a_node_ended_is_kept_and_a_line_from_before_that_was_said_is_read(path: Path) -> None:
     journal = Journal(path, 1)
-    ended = node(1, NodeState.TERMINATED)._replace(ended_at=at(-5))
+    ended = node(1, NodeState.TERMINATED)._replace(ended_at=at(-5), isolated=True, peers="")
     journal.append(seen("east", 0, ended))
     assert by_id(told(Journal(path, 1))[0]) == {"n-1": ended}
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace(f',"{at(-5).isoformat()}"]]', "]]"), encoding="utf-8")
+    path.write_text(text.replace(f',"{at(-5).isoformat()}",true,""]]', "]]"), encoding="utf-8")
     assert path.read_text(encoding="utf-8") != text
-    assert by_id(told(Journal(path, 1))[0]) == {"n-1": ended._replace(ended_at=None)}
+    assert by_id(told(Journal(path, 1))[0]) == {"n-1": ended._replace(ended_at=None, isolated=None, peers=None)}
 
 
 def test_what_a_failed_append_left_is_written_over(path: Path) -> None:

@@ -329,8 +329,20 @@ def test_a_replacement_asked_for_waits(of: Member, seen: Any, other: dict[str, A
         (Power.STOPPED, LEAST, Verb.STOP, None),
         (Power.SUSPENDED, LEAST | {"suspend_node"}, Verb.SUSPEND, None),
         (Power.SUSPENDED, LEAST, Verb.STOP, "suspend"),
+        (Power.SUSPENDED, LEAST | {"isolate_node"}, Verb.STOP, "suspend"),
+        (Power.SUSPENDED, frozenset({"isolate_node"}), Verb.ISOLATE, "suspend"),
+        (Power.SUSPENDED, frozenset(), Verb.STOP, "suspend"),
+        (Power.ISOLATED, LEAST | {"suspend_node", "isolate_node"}, Verb.ISOLATE, None),
     ],
-    ids=["stopped", "suspended", "stopped where the cloud cannot suspend, which is part of the record"],
+    ids=[
+        "stopped",
+        "suspended",
+        "stopped where the cloud cannot suspend, which is part of the record",
+        "stopped rather than isolated",
+        "isolated where the cloud can neither suspend nor stop",
+        "stopped, which the cloud refuses, where it can do nothing at all",
+        "isolated",
+    ],
 )
 def test_what_is_wanted_off_is_turned_off(wanted: Power, verbs: frozenset[str], verb: Verb, fallback: str) -> None:
     found = step(decided(member(wanted=wanted), node(), view=view(node(), verbs=verbs)))
