@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any
 
@@ -32,10 +31,9 @@ class Buffer:
         self._sizes: dict[str, int] = {}
         self._held: dict[str, dict[str, Any]] = {}
         """Reports that the disk did not take."""
-        folder = place.folder(FOLDER)
-        for name in sorted(os.listdir(folder)):
+        for name in sorted(place.names(FOLDER)):
             if name.endswith(".json"):
-                self._sizes[name] = os.path.getsize(os.path.join(folder, name))
+                self._sizes[name] = place.size(FOLDER, name)
             else:
                 place.remove(FOLDER, name)
         self._next = int(max(self._sizes, default="0").partition("-")[0]) + 1

@@ -21,7 +21,7 @@ class Clock:
 
     def now(self) -> float:
         """Unix time, corrected."""
-        return time.time() - self.ahead_s
+        return self.local() - self.ahead_s
 
     def local(self) -> float:
         """Unix time as this machine has it, which is what files are stamped with."""
@@ -46,9 +46,9 @@ class Clock:
         late than too early.
         """
         if refused:
-            self.ahead_s = round(time.time() - theirs, 1)
+            self.ahead_s = round(self.local() - theirs, 1)
             return
-        measured = time.time() - took_s / 2 - (theirs + 0.5)
+        measured = self.local() - took_s / 2 - (theirs + 0.5)
         if abs(measured - self.ahead_s) > TOLERATED_S + took_s / 2:
             self.ahead_s = round(measured, 1)
 

@@ -7,7 +7,6 @@ too: that nobody knows.
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Collection
 from typing import Any, Callable, NamedTuple
@@ -60,13 +59,23 @@ def parse(told: object) -> Command:
 class Commands:
     """What is waiting, what runs, what is to be told and what was."""
 
-    def __init__(self, place: Place, clock: Clock, log: Log, upgrade: Upgrade, told: Callable[[], None]) -> None:
-        """``told`` is called when there is a result to tell."""
+    def __init__(
+        self,
+        place: Place,
+        clock: Clock,
+        log: Log,
+        upgrade: Upgrade,
+        told: Callable[[], None],
+        *,
+        most_kept: int = MOST_KEPT,
+    ) -> None:
+        """``told`` is called when there is a result to tell; so many results are kept."""
         self._place = place
         self._clock = clock
         self._log = log
         self._upgrade = upgrade
         self._told = told
+        self._most_kept = most_kept
         self._lock = threading.Lock()
         self._waiting: list[Command] = []
         self._running: dict[str, str] = {}
@@ -85,9 +94,8 @@ class Commands:
         """Take up what an earlier agent left. ``under_way``: ids whose results stand in reports that are buffered."""
         self._perform = perform
         self._under_way = set(under_way)
-        folder = self._place.folder(FOLDER)
         found = []
-        for name in os.listdir(folder):
+        for name in self._place.names(FOLDER):
             record = self._place.load(FOLDER, name)
             if isinstance(record.get("id"), str):
                 found.append((float(record.get("at", 0)), name, record))
@@ -194,7 +202,11 @@ class Commands:
                     return
                 self._waiting.remove(command)
                 self._running[command.id] = verbs.lane(command.verb, command.arguments)
-            threading.Thread(target=self._run, args=(command,), name="command", daemon=True).start()
+            self._start(command)
+
+    def _start(self, command: Command) -> None:
+        """Perform it, on a thread of its own."""
+        threading.Thread(target=self._run, args=(command,), name="command", daemon=True).start()
 
     def _next(self) -> Command | None:
         lanes = set(self._running.values())
@@ -225,21 +237,23 @@ class Commands:
             self._advance()
 
     def _outcome(self, command: Command) -> Outcome:
-        now = self._clock.now()
-        if now >= command.expires_at:
+        return self._begin(command) or self._performed(command)
+
+    def _performed(self, command: Command) -> Outcome:
+        if self._perform is None:
+            return Outcome(False, "the agent is not ready")
+        return self._perform(command.verb, command.arguments, self._clock.monotonic() + command.timeout_s)
+
+    def _begin(self, command: Command) -> Outcome | None:
+        """Written down before it is performed; what it came to where it is not to be."""
+        if self._clock.now() >= command.expires_at:
             return Outcome(False, "it expired before it could be performed")
         wrong = verbs.fault(command.verb, command.arguments)
         if wrong:
             return Outcome(False, wrong)
-        if self._perform is None:
-            return Outcome(False, "the agent is not ready")
-        self._begin(command)
-        return self._perform(command.verb, command.arguments, self._clock.monotonic() + command.timeout_s)
-
-    def _begin(self, command: Command) -> None:
-        """Written down before it is performed."""
         record = {"id": command.id, "verb": command.verb, "at": self._clock.local(), "before": self._upgrade.current()}
         self._keep(command.id, record)
+        return None
 
     def _take_up(self, record: dict[str, Any]) -> None:
         """A command that an earlier agent began and did not end."""
@@ -274,9 +288,9 @@ class Commands:
             self._kept.pop(name, None)
             self._kept[name] = file
             old = []
-            if len(self._kept) > MOST_KEPT:
+            if len(self._kept) > self._most_kept:
                 apart = {*self._running, *self._pending, *self._under_way}
-                old = [one for one in self._kept if one not in apart][: len(self._kept) - MOST_KEPT]
+                old = [one for one in self._kept if one not in apart][: len(self._kept) - self._most_kept]
             files = [self._kept.pop(one) for one in old]
         for one in files:
             self._place.remove(FOLDER, one)

@@ -42,6 +42,14 @@ class Place:
         os.makedirs(path, mode=0o700, exist_ok=True)
         return path
 
+    def names(self, folder: str) -> list[str]:
+        """What stands in a folder of it, which is made when it is not there."""
+        return os.listdir(self.folder(folder))
+
+    def size(self, *names: str) -> int:
+        """Bytes of what was stored."""
+        return os.path.getsize(self.at(*names))
+
     def load(self, *names: str) -> dict[str, Any]:
         """An object that was stored; empty when there is none, or none that can be read."""
         try:

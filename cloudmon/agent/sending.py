@@ -167,6 +167,8 @@ class Poller:
         clock: Clock,
         config_hash: Callable[[], str],
         reached: Callable[[], None],
+        *,
+        wait_s: float = POLL_S,
     ) -> None:
         """``reached`` is called when the monitor is there again after a failure."""
         self._speaker = speaker
@@ -174,6 +176,7 @@ class Poller:
         self._clock = clock
         self._config_hash = config_hash
         self._reached = reached
+        self._wait_s = wait_s
 
     def serve(self, stop: threading.Event) -> None:
         pause = Pause()
@@ -200,10 +203,10 @@ class Poller:
         """Ask once; whether there was a command."""
         message = {
             "v": 1,
-            "wait_s": POLL_S,
+            "wait_s": self._wait_s,
             "config": self._config_hash(),
             "have": self._ears.commands.have()[:MOST_HAVE],
         }
-        answer = self._speaker.ask("/channel/v1/poll", message, timeout_s=POLL_S + MARGIN_S)
+        answer = self._speaker.ask("/channel/v1/poll", message, timeout_s=self._wait_s + MARGIN_S)
         self._ears.hear(answer)
         return bool(answer.get("commands"))
