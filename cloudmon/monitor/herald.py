@@ -21,10 +21,10 @@ from cloudmon.clock import Clock
 from cloudmon.errors import CloudmonError, Fenced, NoticeRefused, NotifierError, NotifierUnavailable, StoreError
 from cloudmon.model import identity
 from cloudmon.model.health import NotifierHealth
-from cloudmon.model.messages import Delivery, DeliveryEvent, DeliveryState
+from cloudmon.model.messages import Delivery, DeliveryEvent, DeliveryState, Message
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.notices import routing, trying, wording
-from cloudmon.notices.routing import Standing, Way
+from cloudmon.notices.routing import Routed, Standing, Way
 from cloudmon.notifier import Notifier
 from cloudmon.reconcile.remedies import NOTIFY
 from cloudmon.settings import Settings
@@ -123,6 +123,8 @@ class Herald:
         self._failed: CloudmonError | None = None
         self._answered = False
         self._closing = False
+        self._all_met = False
+        """Whether all notifiers of the settings are introduced, and no others."""
         self.take_over(settings)
 
     def take_over(self, settings: Settings) -> None:
@@ -130,6 +132,7 @@ class Herald:
         self._settings = settings
         self._ways = ways_of(settings)
         self._calling = calling_of(settings) if self._ways else frozenset()
+        self._all_met = False
         self._store.messages.keep(bool(self._ways), self.stir)
         for line in self._lines.values():
             # Whoever changed the settings may have mended what was wrong.
@@ -196,7 +199,8 @@ class Herald:
     # --- looking ----------------------------------------------------------------------------------------------------
 
     def _look(self, now: dt.datetime) -> None:
-        self._route(now)
+        self._meet(now)
+        self._route(now, self._ways)
         counts = self._store.messages.unfinished(EVERYONE)
         for name in self._settings.notify:
             self._line(name).pending = counts.get(name, 0)
@@ -212,15 +216,40 @@ class Herald:
                     due.append(at)
         self._look_at = min(due, default=None)
 
-    def _route(self, now: dt.datetime) -> None:
+    def _meet(self, now: dt.datetime) -> None:
+        """Tell those who are new, once, of what is open already; they are told of each change from then on."""
+        if self._all_met:
+            return
+        messages = self._store.messages
+        known = messages.introduced()
+        strangers = [way for way in self._ways if way.name not in known]
+        messages.dismiss(self._owner, known - {way.name for way in self._ways})
+        while strangers:
+            # What has happened until now is in what is open; what happens from now on waits to be routed to all.
+            self._route(now, [way for way in self._ways if way.name in known])
+            unrouted, opened = self._store.at_once(lambda: (messages.waiting(EVERYONE, 1), messages.open(EVERYONE)))
+            if unrouted:
+                continue
+            for way in strangers:
+                told = routing.introduction(way, opened)
+                standing = Standing({}, {}, self._calling)
+                routed = self._routed(told, [way], standing, now)
+                messages.introduce(self._owner, way.name, routed.made, now=now)
+            break
+        self._all_met = True
+
+    def _route(self, now: dt.datetime, ways: Sequence[Way]) -> None:
         messages = self._store.messages
         while found := messages.waiting(EVERYONE, AT_ONCE):
             back = now - dt.timedelta(seconds=routing.LOOK_BACK_S)
             growing = {(one.notifier, one.tenant): one for one in messages.growing(EVERYONE)}
             standing = Standing(messages.since(EVERYONE, back), growing, self._calling)
-            routed = routing.route(found, self._ways, standing, estate=self._store.estate, now=now, new_id=self._new_id)
+            routed = self._routed(found, ways, standing, now)
             # A digest that is tried this very moment takes in nothing more: then all is looked at anew.
             messages.route(self._owner, routed.made, taken=[one.id for one in found], grown=routed.grown)
+
+    def _routed(self, found: Sequence[Message], ways: Sequence[Way], standing: Standing, now: dt.datetime) -> Routed:
+        return routing.route(found, ways, standing, estate=self._store.estate, now=now, new_id=self._new_id)
 
     def _due(self, name: str) -> dt.datetime | None:
         pending = self._store.messages.pending(EVERYONE, name, WINDOW)

@@ -6,7 +6,7 @@ import datetime as dt
 import fnmatch
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.messages import Delivery, DeliveryEvent, Message, MessageEvent, at_least
@@ -101,12 +101,23 @@ def route(
     return Routed(tuple(made), tuple(grown))
 
 
+def introduction(way: Way, opened: Sequence[Message]) -> list[Message]:
+    """What a notifier that is new is told: what is open, and of what a rule has told it, or all, as it would have been
+    told then."""
+    return [replace(one, event=MessageEvent.CALLED) if is_named(way, one) else one for one in opened]
+
+
+def is_named(way: Way, message: Message) -> bool:
+    """Whether a rule names it for what the message is about."""
+    return way.name in message.told or EVERYBODY in message.told
+
+
 def is_told(way: Way, message: Message, calling: frozenset[str]) -> bool:
     """Whether a notifier is told of a message."""
     # Who is kept to some tenants is told of nobody else's, whatever a rule says.
     if not _fits(message.tenant, way.tenants):
         return False
-    named = way.name in message.told or EVERYBODY in message.told
+    named = is_named(way, message)
     # A rule's ladder calls by name, and whoever was called hears of the end.
     if message.event is MessageEvent.CALLED:
         return named

@@ -55,5 +55,14 @@ class DeliveryRow(Row, table=True):
     error: str = text()
 
 
+class NotifierRow(Row, table=True):
+    """Those who are told, from when on: they know of what was open then, and are told of each change since."""
+
+    __tablename__ = "notifiers"
+    name: str = text(key=True)
+    since: dt.datetime = instant()
+
+
 messages = table(MessageRow)
+notifiers = table(NotifierRow)
 deliveries = table(DeliveryRow)

@@ -6,18 +6,18 @@ Messages are written by the ledger, with the findings that they are about. All e
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloudmon.model.messages import Delivery, DeliveryEvent, DeliveryState, Message
+from cloudmon.model.messages import Delivery, DeliveryEvent, DeliveryState, Message, MessageEvent
 from cloudmon.model.tenants import Scope
 from cloudmon.store.database import Database
 from cloudmon.store.owned import Owned, Ownership, Writing
 from cloudmon.store.scoping import covered
-from cloudmon.store.tables import deliveries, messages, sets
+from cloudmon.store.tables import deliveries, findings, messages, notifiers, sets
 
 _MESSAGE = tuple(name for name in Message.__dataclass_fields__ if name != "set_name")
 _DELIVERY = tuple(Delivery.__dataclass_fields__)
@@ -51,12 +51,18 @@ class Messages:
         statement = statement.order_by(row.id).limit(limit)
 
         def work(connection: Connection) -> list[Message]:
-            found = connection.execute(statement).all()
-            uids = {uid for uid in (_set_of(one.subject) for one in found) if uid}
-            names = _names(connection, scope, sorted(uids)) if uids else {}
-            return [_message(one, names) for one in found]
+            return _named(connection, scope, connection.execute(statement).all())
 
         return self._database.read(work)
+
+    def open(self, scope: Scope) -> list[Message]:
+        """All that is open, oldest first, as if it opened only now; ``told`` names those whom a rule had told of it."""
+        row = findings.c
+        same = (row[name] for name in _MESSAGE if name not in ("at", "event"))
+        now = (row.opened_at.label("at"), sa.literal(MessageEvent.OPENED, messages.c.event.type).label("event"))
+        statement = sa.select(*same, *now).where(sa.text("findings.ended_at IS NULL"), *covered(scope, row.tenant))
+        statement = statement.order_by(row.opened_at, row.id)
+        return self._database.read(lambda connection: _named(connection, scope, connection.execute(statement).all()))
 
     def route(
         self, owner: Ownership, made: Sequence[Delivery], *, taken: Sequence[int] = (), grown: Sequence[Delivery] = ()
@@ -73,10 +79,7 @@ class Messages:
                 statement = sa.update(deliveries).where(deliveries.c.id == one.id, deliveries.c.attempts == 0, _PENDING)
                 if writing.connection.execute(statement.values(**values)).rowcount != 1:
                     raise _Tried
-            if made:
-                rows = [{name: getattr(one, name) for name in _NEW} for one in made]
-                insert: Any = writing.insert(deliveries).on_conflict_do_nothing(index_elements=["id"])
-                writing.connection.execute(insert, rows)
+            _put(writing, made)
             if taken:
                 writing.connection.execute(_TAKE, [{"b_id": one} for one in taken])
             return True
@@ -88,6 +91,37 @@ class Messages:
         if made:
             self._owned.stirred()
         return done
+
+    # --- notifiers --------------------------------------------------------------------------------------------------
+
+    def introduced(self) -> frozenset[str]:
+        """The notifiers that are told of each change; not of any tenant, as the settings that name them are not."""
+        return self._database.read(
+            lambda connection: frozenset(connection.execute(sa.select(notifiers.c.name)).scalars())
+        )
+
+    def introduce(self, owner: Ownership, name: str, told: Sequence[Delivery], *, now: dt.datetime) -> bool:
+        """A notifier is told of each change from now on, and with these of what is open already, all or nothing. False,
+        and nothing written, when it is introduced already."""
+
+        def work(writing: Writing) -> bool:
+            insert: Any = writing.insert(notifiers).values(name=name, since=now)
+            insert = insert.on_conflict_do_nothing(index_elements=["name"]).returning(notifiers.c.name)
+            if writing.connection.execute(insert).first() is None:
+                return False
+            _put(writing, told)
+            return True
+
+        return self._owned.write(owner, work)
+
+    def dismiss(self, owner: Ownership, names: Collection[str]) -> None:
+        """These are there no more; if they come back, they are introduced anew."""
+
+        def work(writing: Writing) -> None:
+            writing.connection.execute(sa.delete(notifiers).where(notifiers.c.name.in_(sorted(names))))
+
+        if names:
+            self._owned.write(owner, work)
 
     # --- deliveries -------------------------------------------------------------------------------------------------
 
@@ -202,6 +236,12 @@ _SETTLE = (
 )
 
 
+def _put(writing: Writing, made: Sequence[Delivery]) -> None:
+    if made:
+        insert: Any = writing.insert(deliveries).on_conflict_do_nothing(index_elements=["id"])
+        writing.connection.execute(insert, [{name: getattr(one, name) for name in _NEW} for one in made])
+
+
 def _set_of(subject: str) -> str:
     """The uid of the set that a finding is about; empty when it is about none."""
     head = subject.partition("/")[0]
@@ -211,6 +251,12 @@ def _set_of(subject: str) -> str:
 def _names(connection: Connection, scope: Scope, uids: Sequence[str]) -> Mapping[str, str]:
     statement = sa.select(sets.c.uid, sets.c.name).where(sets.c.uid.in_(uids), *covered(scope, sets.c.tenant))
     return {one.uid: one.name for one in connection.execute(statement)}
+
+
+def _named(connection: Connection, scope: Scope, found: Sequence[Any]) -> list[Message]:
+    uids = {uid for uid in (_set_of(one.subject) for one in found) if uid}
+    names = _names(connection, scope, sorted(uids)) if uids else {}
+    return [_message(one, names) for one in found]
 
 
 def _message(row: Any, names: Mapping[str, str]) -> Message:

@@ -21,7 +21,7 @@ from cloudmon.model.sets import ControlKind
 from cloudmon.model.usage import Dimension, Mark
 from cloudmon.store.columns import amount, flag, instant, numbered, structure, text, whole, word
 from cloudmon.store.guest_tables import agents, enrolments, grants, report_changes, report_snapshots, rule_states
-from cloudmon.store.message_tables import deliveries, messages
+from cloudmon.store.message_tables import deliveries, messages, notifiers
 from cloudmon.store.rows import Row, index, table
 
 
@@ -426,6 +426,7 @@ __all__ = [
     "log_heads",
     "messages",
     "monitors",
+    "notifiers",
     "observation_spans",
     "offer_fetches",
     "offers",

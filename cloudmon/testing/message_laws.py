@@ -206,6 +206,35 @@ class MessageLaws(StoreWords):
         assert messages.delivery(EVERYONE, "d-1") == sent
         assert [one.id for one in messages.pending(EVERYONE, "ops", 9)] == ["d-2"]
 
+    def test_what_is_open_reads_as_if_it_opened_only_now(self) -> None:
+        self.write_telling(Change("default", findings=(self.finding(), self.finding(subject="x/2"))))
+        self.write_telling(Change("default", tells=(CALL,), findings=(FindingEnd(FindingKind.FAULT, "x/2"),)))
+        (found,) = self._store.messages.open(EVERYONE)
+        assert (found.event, found.subject, found.message) == (MessageEvent.OPENED, "x/1", "not well")
+        assert (found.at, found.opened_at, found.told) == (START, START, ("ops",))
+
+    def test_a_notifier_is_introduced_once_with_what_it_is_told(self) -> None:
+        messages, first, other = self._store.messages, self.delivery("d-1"), self.delivery("d-2")
+        assert messages.introduced() == frozenset()
+        assert messages.introduce(self._owner, "ops", [first], now=START) is True
+        assert messages.introduce(self._owner, "ops", [other], now=later(1)) is False
+        assert messages.introduced() == {"ops"}
+        assert [one.id for one in messages.deliveries(EVERYONE)] == ["d-1"]
+        messages.dismiss(self._owner, ["ops", "nobody"])
+        assert messages.introduced() == frozenset()
+        assert messages.introduce(self._owner, "ops", [other], now=later(2)) is True
+
+    def test_a_monitor_that_is_fenced_introduces_and_dismisses_nobody(self) -> None:
+        messages = self._store.messages
+        messages.introduce(self._owner, "ops", [], now=START)
+        self._store.monitors.begin(host="there", pid=2, now=later(1))
+        with pytest.raises(Fenced):
+            messages.introduce(self._owner, "boss", [self.delivery("d-1")], now=later(2))
+        with pytest.raises(Fenced):
+            messages.dismiss(self._owner, ["ops"])
+        assert messages.introduced() == {"ops"}
+        assert messages.deliveries(EVERYONE) == []
+
     def test_a_monitor_that_is_fenced_begins_no_try(self) -> None:
         self._store.messages.route(self._owner, [self.delivery("d-1")])
         self._store.monitors.begin(host="there", pid=2, now=later(1))

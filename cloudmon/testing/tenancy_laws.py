@@ -87,6 +87,7 @@ class TenancyLaws(GuestWords):
         "intents.commands": lambda store, scope, aset, _: store.intents.commands(scope, ApplianceId(aset.uid, 1)),
         "findings.of_appliance": lambda store, scope, aset, _: store.findings.of_appliance(scope, aset.uid, 1),
         "messages.waiting": lambda store, scope, _, __: store.messages.waiting(scope, 9),
+        "messages.open": lambda store, scope, _, __: store.messages.open(scope),
         "messages.pending": lambda store, scope, _, __: store.messages.pending(scope, "ops", 9),
         "messages.growing": lambda store, scope, _, __: store.messages.growing(scope),
         "messages.unfinished": lambda store, scope, _, __: store.messages.unfinished(scope),
