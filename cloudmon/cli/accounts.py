@@ -10,17 +10,16 @@ import typer
 
 from cloudmon.cli import output
 from cloudmon.cli.app import group
-from cloudmon.cli.options import Config, Format, Output, Reason, Tenant, Timeout, Wait
+from cloudmon.cli.options import Config, Format, How, Output, Reason, Tenant, asks
 from cloudmon.cli.output import Column, Row
 from cloudmon.errors import RequestRefused
 
 if TYPE_CHECKING:
     from cloudmon.cli.asking import Wish
-    from cloudmon.cli.opening import Opened
+    from cloudmon.cli.opening import Opened, Target
     from cloudmon.model.grants import Access
     from cloudmon.model.requests import RequestVerb
     from cloudmon.model.sets import ApplianceSet
-    from cloudmon.store import Store
 
 COLUMNS = (
     Column("set", "SET"),
@@ -46,6 +45,7 @@ def top() -> None:
 
 
 @app.command("grant")
+@asks("1m")
 def grant(  # noqa: PLR0913  # one option each
     name: Named,
     user: User,
@@ -57,11 +57,8 @@ def grant(  # noqa: PLR0913  # one option each
     until: Annotated[
         str | None, typer.Option("--until", help="When it ends: 30d, or an ISO 8601 instant.", show_default=False)
     ] = None,
-    wait: Wait = True,
-    timeout: Timeout = "1m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
+    *,
+    how: How,
 ) -> None:
     """Grant an account on all members of a set, present and future, in the place of an earlier grant for that user.
 
@@ -80,24 +77,22 @@ def grant(  # noqa: PLR0913  # one option each
     end = opening.when(until, opening.clock().now(), option="--until", future=True)
     if end is not None:
         arguments["until"] = end.isoformat()
-    _ask(RequestVerb.GRANT, name, reason, arguments, (wait, timeout, tenant, config, form))
+    _ask(RequestVerb.GRANT, name, reason, arguments, how)
 
 
 @app.command("revoke")
-def revoke(  # noqa: PLR0913  # one option each
+@asks("1m")
+def revoke(
     name: Named,
     user: User,
     reason: Reason,
-    wait: Wait = True,
-    timeout: Timeout = "1m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
+    *,
+    how: How,
 ) -> None:
     """Take a granted account back: it is locked and removed on all members."""
     from cloudmon.model.requests import RequestVerb
 
-    _ask(RequestVerb.WITHDRAW, name, reason, {"user": user}, (wait, timeout, tenant, config, form))
+    _ask(RequestVerb.WITHDRAW, name, reason, {"user": user}, how)
 
 
 @app.command("list")
@@ -177,16 +172,13 @@ def _ask(
     name: str,
     reason: str,
     arguments: dict[str, str],
-    how: tuple[bool, str, str | None, Config, Format],
+    how: How,
 ) -> None:
-    from cloudmon.cli import asking, opening
+    from cloudmon.cli import asking
 
-    wait, timeout, tenant, config, form = how
-
-    def wish(store: Store) -> Wish:
-        found = opening.find(store, opening.scope_of(tenant), name)
+    def wish(found: Target) -> Wish:
         if found.ordinal is not None:
             raise RequestRefused(f"accounts are granted on whole sets; say {found.aset.name}")
         return asking.Wish(verb, found.aset.name, found.aset.tenant, reason, arguments)
 
-    asking.ask(config, wish, asking.Patience.told(wait, timeout), form)
+    asking.ask_of(how, name, wish)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cloudmon.cli.options import Config, Format, Output, Reason, Target, Tenant, Timeout, Wait
+from cloudmon.cli.options import How, Reason, Target, asks
 from cloudmon.errors import RequestRefused
 
 if TYPE_CHECKING:
     from cloudmon.cli.asking import Wish
+    from cloudmon.cli.opening import Target as Named
     from cloudmon.model.requests import RequestVerb
     from cloudmon.store import Store
 
@@ -45,7 +46,8 @@ class Action(enum.StrEnum):
     AGENT_UPGRADE = "agent_upgrade"
 
 
-def act(  # noqa: PLR0913  # one option each
+@asks("15m")
+def act(
     target: Target,
     action: Annotated[Action, typer.Argument(help="What to do.")],
     reason: Reason,
@@ -53,27 +55,23 @@ def act(  # noqa: PLR0913  # one option each
         list[str] | None,
         typer.Argument(help="What the action needs to know: application=web version=1.4 job=backup.", metavar="[K=V]…"),
     ] = None,
-    wait: Wait = True,
-    timeout: Timeout = "15m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
+    *,
+    how: How,
 ) -> None:
     """Start, stop, suspend, resume, reboot, replace, snapshot, isolate or release appliances; or have their agents act
     inside them.
 
     All of a set (storefront/*) are taken in turns: no more are out of service at once than the set's healing.batch.
     """
-    from cloudmon.cli import asking, opening
+    from cloudmon.cli import asking
 
-    def wish(store: Store) -> Wish:
-        named = opening.find(store, opening.scope_of(tenant), target)
+    def wish(named: Named) -> Wish:
         if "/" not in target:
             raise RequestRefused(f"say which: {target}/1 for one appliance, or '{target}/*' for all of them")
         verb, arguments = _asked(action, told or ())
         return asking.Wish(verb, named.text, named.aset.tenant, reason, arguments)
 
-    asking.ask(config, wish, asking.Patience.told(wait, timeout), form)
+    asking.ask_of(how, target, wish)
 
 
 def _asked(action: Action, told: Iterable[str]) -> tuple[RequestVerb, dict[str, str]]:
@@ -97,16 +95,14 @@ def _asked(action: Action, told: Iterable[str]) -> tuple[RequestVerb, dict[str, 
     return RequestVerb.COMMAND, {"verb": action.value, **arguments}
 
 
-def confirm(  # noqa: PLR0913  # one option each
+@asks("1m")
+def confirm(
     target: Annotated[
         str, typer.Argument(help="A set, a cloud, or the budget as `plan` names it: 'destructive per cloud east'.")
     ],
     reason: Reason,
-    wait: Wait = True,
-    timeout: Timeout = "1m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
+    *,
+    how: How,
 ) -> None:
     """Let pass for an hour what a breaker holds back.
 
@@ -121,11 +117,13 @@ def confirm(  # noqa: PLR0913  # one option each
     from cloudmon.reconcile.putback import STORE
     from cloudmon.settings import load
 
-    settings = load(opening.settings_path(config))
+    settings = load(opening.settings_path(how.config))
 
     def wish(store: Store) -> Wish:
         if " per " in target:
-            _known_budget(target, settings.clouds, {aset.tenant for aset in store.sets.all(opening.scope_of(tenant))})
+            _known_budget(
+                target, settings.clouds, {aset.tenant for aset in store.sets.all(opening.scope_of(how.tenant))}
+            )
             said = f"{target}: holds nothing back for an hour"
             return asking.Wish(RequestVerb.CONFIRM, target, DEFAULT_TENANT, reason, said=said)
         if target == STORE and any(found.subject == STORE for found in store.findings.open(EVERYONE)):
@@ -135,12 +133,12 @@ def confirm(  # noqa: PLR0913  # one option each
         if cloud in settings.clouds:
             said = f"what cloud {cloud} lists is believed for an hour"
             return asking.Wish(RequestVerb.CONFIRM, f"cloud:{cloud}", DEFAULT_TENANT, reason, said=said)
-        named = opening.find(store, opening.scope_of(tenant), target)
+        named = opening.find(store, opening.scope_of(how.tenant), target)
         said = f"{named.aset.name}: its own budgets hold nothing back for an hour"
         return asking.Wish(RequestVerb.CONFIRM, named.aset.uid, named.aset.tenant, reason, said=said)
 
     ends = asking.ENDS | {RequestState.ACCEPTED}
-    asking.ask(config, wish, asking.Patience.told(wait, timeout, ends), form)
+    asking.ask(how, wish, ends)
 
 
 def _known_budget(name: str, clouds: Iterable[str], tenants: Iterable[str]) -> None:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cloudmon.cli.options import Config, Format, Output, Reason, Tenant, Timeout, Wait
+from cloudmon.cli.options import How, Reason, asks
 from cloudmon.errors import RequestRefused
 
 if TYPE_CHECKING:
     from cloudmon.cli.asking import Wish
-    from cloudmon.store import Store
+    from cloudmon.cli.opening import Target
 
 
+@asks("5m")
 def adopt(  # noqa: PLR0913  # one option each
     cloud: Annotated[str, typer.Argument(help="The configured cloud that has them.")],
     set_name: Annotated[str, typer.Option("--set", help="The set that takes them; it grows where it is full.")],
@@ -27,17 +28,14 @@ def adopt(  # noqa: PLR0913  # one option each
         int | None, typer.Option("--ordinal", min=1, help="Which appliance the node becomes.", show_default=False)
     ] = None,
     reason: Reason = "adopted by hand",
-    wait: Wait = True,
-    timeout: Timeout = "5m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
+    *,
+    how: How,
 ) -> None:
     """Take nodes that exist already into a set: one by its id, or all that carry a tag.
 
     They keep running; they get our tags where the cloud can tag, and are healed, metered and retired like all others.
     """
-    from cloudmon.cli import asking, opening
+    from cloudmon.cli import asking
     from cloudmon.model.requests import RequestVerb
 
     if (node_id is None) == (tag is None):
@@ -45,11 +43,10 @@ def adopt(  # noqa: PLR0913  # one option each
     if tag is not None and ("=" not in tag or ordinal is not None):
         raise RequestRefused("--tag is key=value, and takes no --ordinal")
 
-    def wish(store: Store) -> Wish:
-        named = opening.find(store, opening.scope_of(tenant), set_name)
+    def wish(named: Target) -> Wish:
         arguments = {"set": named.aset.name}
         arguments |= {"ordinal": str(ordinal)} if ordinal is not None else {}
         arguments |= {"tag": tag} if tag is not None else {}
         return asking.Wish(RequestVerb.ADOPT, f"{cloud}:{node_id or '*'}", named.aset.tenant, reason, arguments)
 
-    asking.ask(config, wish, asking.Patience.told(wait, timeout), form)
+    asking.ask_of(how, set_name, wish)

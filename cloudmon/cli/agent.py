@@ -10,16 +10,15 @@ import typer
 
 from cloudmon.cli import output
 from cloudmon.cli.app import group
-from cloudmon.cli.options import Config, Format, Output, Reason, Tenant, Timeout, Wait
+from cloudmon.cli.options import Config, Format, How, Output, Reason, Tenant, asks
 from cloudmon.cli.output import Column
 from cloudmon.errors import RequestRefused
 
 if TYPE_CHECKING:
     from cloudmon.cli.asking import Wish
-    from cloudmon.cli.opening import Names
+    from cloudmon.cli.opening import Names, Target
     from cloudmon.model.guests import Agent
     from cloudmon.settings import Settings
-    from cloudmon.store import Store
 
 One = Annotated[str, typer.Argument(help="One appliance, such as storefront/3.")]
 
@@ -77,14 +76,12 @@ def listing(config: Config = None, tenant: Tenant = None, form: Output = Format.
 
 
 @app.command("token")
-def token(  # noqa: PLR0913  # one option each
+@asks("1m")
+def token(
     target: One,
     reason: Reason,
-    wait: Wait = True,
-    timeout: Timeout = "1m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
+    *,
+    how: How,
 ) -> None:
     """Make a token with which an agent enrols for one appliance: good once, for fifteen minutes.
 
@@ -96,15 +93,14 @@ def token(  # noqa: PLR0913  # one option each
     from cloudmon.model.requests import RequestVerb
     from cloudmon.settings import load
 
-    settings = load(opening.settings_path(config))
+    settings = load(opening.settings_path(how.config))
     channel = _channel(settings)
     enrolment = tokens.new_id()
 
-    def wish(store: Store) -> Wish:
-        named = opening.find(store, opening.scope_of(tenant), target)
+    def wish(named: Target) -> Wish:
         return asking.Wish(RequestVerb.ENROL, named.text, named.aset.tenant, reason, {"id": enrolment})
 
-    asking.ask(config, wish, asking.Patience.told(wait, timeout), form)
+    asking.ask_of(how, target, wish)
     secret = Booting(settings, opening.clock()).text(enrolment)
     output.note(f"in the machine: python3 cloudmon-agent.pyz --enrol TOKEN --url {channel}")
     if settings.channel is not None and settings.channel.osquery:
@@ -119,27 +115,24 @@ def _channel(settings: Settings) -> str:
 
 
 @app.command("revoke")
-def revoke(  # noqa: PLR0913  # one option each
+@asks("1m")
+def revoke(
     target: One,
     reason: Reason,
-    wait: Wait = True,
-    timeout: Timeout = "1m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
+    *,
+    how: How,
 ) -> None:
     """Listen no more to the agent of an appliance, from now on; another token lets one speak again."""
-    from cloudmon.cli import asking, opening
+    from cloudmon.cli import asking
     from cloudmon.model.requests import RequestVerb
 
-    def wish(store: Store) -> Wish:
-        named = opening.find(store, opening.scope_of(tenant), target)
+    def wish(named: Target) -> Wish:
         return asking.Wish(RequestVerb.REVOKE, named.text, named.aset.tenant, reason)
 
-    asking.ask(config, wish, asking.Patience.told(wait, timeout), form)
+    asking.ask_of(how, target, wish)
 
 
-def facts(  # one option each
+def facts(
     target: One,
     section: Annotated[
         str | None, typer.Argument(help="Only this: packages, accounts, disks …", show_default=False)

@@ -12,13 +12,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import typer
 
 from cloudmon.cli import opening, output
-from cloudmon.cli.options import Format
+from cloudmon.cli.opening import Target
+from cloudmon.cli.options import Format, How
 from cloudmon.cli.output import Column
 from cloudmon.cli.progress import Progress
 from cloudmon.clock import Clock
@@ -84,11 +84,6 @@ class Patience:
     ends: frozenset[RequestState] = ENDS
     """The states that are enough."""
 
-    @classmethod
-    def told(cls, wait: bool, timeout: str, ends: frozenset[RequestState] = ENDS) -> Self:
-        """As the options ``--wait`` and ``--timeout`` say. RequestRefused for what is no duration."""
-        return cls(wait, opening.duration_s(timeout, option="--timeout"), ends)
-
 
 def person() -> str:
     """Who runs this command, as the machine knows them."""
@@ -106,26 +101,30 @@ def agree(question: str) -> None:
         raise RequestRefused("nothing was done")
 
 
-def ask(config: Path | None, wish_of: Callable[[Store], Wish], patience: Patience, form: Format) -> None:
-    """Ask, stay as ``patience`` says, and print what came of it.
+def ask_of(how: How, name: str, wish_of: Callable[[Target], Wish]) -> None:
+    """As :func:`ask`, of the set or the appliance that a person named; RequestRefused where there is none."""
+    ask(how, lambda store: wish_of(opening.find(store, opening.scope_of(how.tenant), name)))
+
+
+def ask(how: How, wish_of: Callable[[Store], Wish], ends: frozenset[RequestState] = ENDS) -> None:
+    """Ask, stay as ``how`` says, and print what came of it.
 
     Arguments:
-        config: the settings file.
+        how: what its command was told.
         wish_of: makes the wish once the store is open, so that it can look names up; may refuse.
-        patience: how long to stay.
-        form: how the request is printed.
+        ends: the states that are enough.
 
     Exits with 1 when the request was refused, failed, or did not end in time.
     """
-
-    with opening.service(config) as service:
+    patience = Patience(how.wait, opening.duration_s(how.timeout, option="--timeout"), ends)
+    with opening.service(how.config) as service:
         wish = wish_of(service.store)
         request = wish.request(service.clock)
         if service.settings.store.url == "memory":
             raise RequestRefused("the store is in memory and is gone with this command; give [store] a url")
         service.store.requests.add(request)
         found = _wait(service, request, patience) if patience.wait else request
-    _tell(found, wish.said, patience, form)
+    _tell(found, wish.said, patience, how.form)
 
 
 def _wait(service: Service, request: Request, patience: Patience) -> Request:

@@ -8,7 +8,7 @@ import typer
 
 from cloudmon.cli import output
 from cloudmon.cli.app import group
-from cloudmon.cli.options import Config, Format, Output, Since, Tenant, Timeout, Wait
+from cloudmon.cli.options import Config, Format, How, Output, Since, Tenant, asks
 from cloudmon.cli.output import Column, Row
 from cloudmon.errors import RequestRefused
 from cloudmon.model.messages import Delivery, DeliveryState
@@ -95,12 +95,11 @@ def listing(config: Config = None, form: Output = Format.TABLE) -> None:
 
 
 @app.command("test")
+@asks("1m", tenants=False)
 def trial(
     name: Annotated[str, typer.Argument(help="A notifier, as the settings name it.")],
-    wait: Wait = True,
-    timeout: Timeout = "1m",
-    config: Config = None,
-    form: Output = Format.TABLE,
+    *,
+    how: How,
 ) -> None:
     """Send a test message, and say what came of it. It is tried once, by the monitor that runs, or by this command."""
     from cloudmon.cli import asking, opening
@@ -109,11 +108,11 @@ def trial(
     from cloudmon.plugins import nearest
     from cloudmon.settings import load
 
-    known = list(load(opening.settings_path(config)).notify)
+    known = list(load(opening.settings_path(how.config)).notify)
     if name not in known:
         raise RequestRefused(f"there is no notifier named {name}{nearest(name, known)}")
     wish = asking.Wish(RequestVerb.NOTIFY, name, DEFAULT_TENANT, "to see whether it arrives")
-    asking.ask(config, lambda _: wish, asking.Patience.told(wait, timeout), form)
+    asking.ask(how, lambda _: wish)
 
 
 def _row(delivery: Delivery) -> Row:

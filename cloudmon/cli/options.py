@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import enum
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,3 +41,49 @@ Since = Annotated[
 Until = Annotated[str | None, typer.Option("--until", help="Up to then; now if left out.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Target = Annotated[str, typer.Argument(help="One appliance (storefront/3), or all of a set (storefront/*).")]
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How something is asked for: how long to stay, in whose name, by which settings, and how it is printed."""
+
+    wait: bool
+    timeout: str
+    tenant: str | None
+    config: Path | None
+    form: Format
+
+
+def asks(timeout: str, *, tenants: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command that asks for something the options that all of these share, in the place of its ``how``.
+
+    Arguments:
+        timeout: how long it stays when nobody says.
+        tenants: whether its name may be one of several tenants.
+    """
+    told: dict[str, tuple[Any, Any]] = {
+        "wait": (Wait, True),
+        "timeout": (Timeout, timeout),
+        "tenant": (Tenant, None),
+        "config": (Config, None),
+        "form": (Output, Format.TABLE),
+    }
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in told.items()
+        if tenants or name != "tenant"
+    ]
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True)
+
+        @functools.wraps(command)
+        def asking(**given: Any) -> None:
+            how = How(**{name: given.pop(name, default) for name, (_, default) in told.items()})
+            command(**given, how=how)
+
+        kept = [one for name, one in own.parameters.items() if name != "how"]
+        asking.__signature__ = own.replace(parameters=[*kept, *shared])  # type: ignore[attr-defined]
+        return asking
+
+    return with_options

@@ -8,7 +8,7 @@ import typer
 
 from cloudmon.cli import output
 from cloudmon.cli.app import group
-from cloudmon.cli.options import Config, Format, Output, Reason, Tenant, Timeout, Wait
+from cloudmon.cli.options import Config, Format, How, Output, Reason, Tenant, asks
 from cloudmon.cli.output import Column
 from cloudmon.errors import RequestRefused
 
@@ -60,14 +60,13 @@ def _row(finding: Finding) -> output.Row:
 
 
 @app.command("end")
-def end(  # noqa: PLR0913  # one option each
+@asks("15m", tenants=False)
+def end(
     cloud: Annotated[str, typer.Argument(help="The cloud that has it.")],
     node_id: Annotated[str, typer.Argument(help="The cloud's own id of the node.")],
     reason: Reason,
-    wait: Wait = True,
-    timeout: Timeout = "15m",
-    config: Config = None,
-    form: Output = Format.TABLE,
+    *,
+    how: How,
 ) -> None:
     """Terminate one orphan. Its data is gone with it."""
     from cloudmon.cli import asking
@@ -84,4 +83,4 @@ def end(  # noqa: PLR0913  # one option each
             raise RequestRefused(f"{cloud}:{node_id} is no orphan that was found; `cloudmon orphans` lists them")
         return asking.Wish(RequestVerb.END_ORPHAN, f"{cloud}:{node_id}", found[0].tenant, reason)
 
-    asking.ask(config, wish, asking.Patience.told(wait, timeout), form)
+    asking.ask(how, wish)

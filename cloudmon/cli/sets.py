@@ -9,7 +9,7 @@ import typer
 
 from cloudmon.cli import output
 from cloudmon.cli.app import group
-from cloudmon.cli.options import Config, Format, Output, Reason, Tenant, Timeout, Wait, Yes
+from cloudmon.cli.options import Config, Format, How, Output, Reason, Tenant, Yes, asks
 from cloudmon.cli.output import Column
 from cloudmon.errors import RequestRefused
 from cloudmon.model.requests import RequestVerb
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudmon.cli.asking import Wish
-    from cloudmon.cli.opening import Names
+    from cloudmon.cli.opening import Names, Target
     from cloudmon.model.sets import ApplianceSet, Control
     from cloudmon.store import Store
 
@@ -156,16 +156,14 @@ def _waits(aset: ApplianceSet, in_force: list[Control], now: dt.datetime) -> str
 
 
 @app.command("extend")
-def extend(  # noqa: PLR0913  # one option each
+@asks("1m")
+def extend(
     name: Named,
     by: Annotated[str | None, typer.Option("--by", help="Longer by: 2h, 30d.", show_default=False)] = None,
     until: UntilThen = None,
     reason: Reason = "extended by hand",
-    wait: Wait = True,
-    timeout: Timeout = "1m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
+    *,
+    how: How,
 ) -> None:
     """Extend a lease. Works until retirement begins, grace included; then it is too late, and says so."""
     from cloudmon.cli import opening
@@ -177,7 +175,7 @@ def extend(  # noqa: PLR0913  # one option each
     else:
         end = opening.when(until, opening.clock().now(), option="--until", future=True)
         arguments = {"until": end.isoformat() if end is not None else ""}
-    _ask(RequestVerb.EXTEND, name, reason, arguments, (wait, timeout, tenant, config, form))
+    _ask(RequestVerb.EXTEND, name, reason, arguments, how)
 
 
 CONTROLS = {
@@ -190,18 +188,16 @@ CONTROLS = {
 def _lay(verb: RequestVerb) -> Callable[..., None]:
     """The command that lays one kind of control upon a set or an appliance."""
 
-    def command(  # noqa: PLR0913  # one option each
+    @asks("1m")
+    def command(
         target: Laid,
         reason: Reason,
         lasting: For = None,
         until: UntilThen = None,
-        wait: Wait = True,
-        timeout: Timeout = "1m",
-        tenant: Tenant = None,
-        config: Config = None,
-        form: Output = Format.TABLE,
+        *,
+        how: How,
     ) -> None:
-        _ask(verb, target, reason, _end(lasting, until), (wait, timeout, tenant, config, form))
+        _ask(verb, target, reason, _end(lasting, until), how)
 
     return command
 
@@ -211,31 +207,27 @@ for _verb, _about in CONTROLS.items():
 
 
 @app.command("release")
-def release(  # noqa: PLR0913  # one option each
+@asks("1m")
+def release(
     target: Laid,
     kind: Annotated[str, typer.Argument(help="pause, protect or maintenance.")],
     reason: Reason = "released by hand",
-    wait: Wait = True,
-    timeout: Timeout = "1m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
+    *,
+    how: How,
 ) -> None:
     """Take a pause, protection or maintenance window back."""
     kind = "maintenance" if kind == "maintain" else kind
-    _ask(RequestVerb.RELEASE, target, reason, {"kind": kind}, (wait, timeout, tenant, config, form))
+    _ask(RequestVerb.RELEASE, target, reason, {"kind": kind}, how)
 
 
 @app.command("retire")
-def retire(  # noqa: PLR0913  # one option each
+@asks("15m")
+def retire(
     name: Named,
     reason: Reason,
     yes: Yes = False,
-    wait: Wait = True,
-    timeout: Timeout = "15m",
-    tenant: Tenant = None,
-    config: Config = None,
-    form: Output = Format.TABLE,
+    *,
+    how: How,
 ) -> None:
     """End a set and all its appliances, for good.
 
@@ -246,10 +238,10 @@ def retire(  # noqa: PLR0913  # one option each
 
     if not yes:
         # Whoever misspelt a name is told so, and not asked.
-        with opening.opened(config, tenant) as at:
+        with opening.opened(how.config, how.tenant) as at:
             opening.find(at.store, at.scope, name)
         agree(f"End all appliances of {name}, for good?")
-    _ask(RequestVerb.RETIRE, name, reason, {}, (wait, timeout, tenant, config, form))
+    _ask(RequestVerb.RETIRE, name, reason, {}, how)
 
 
 def _end(lasting: str | None, until: str | None) -> dict[str, str]:
@@ -267,15 +259,12 @@ def _ask(
     target: str,
     reason: str,
     arguments: dict[str, str],
-    how: tuple[bool, str, str | None, Config, Format],
+    how: How,
 ) -> None:
-    from cloudmon.cli import asking, opening
+    from cloudmon.cli import asking
 
-    wait, timeout, tenant, config, form = how
-
-    def wish(store: Store) -> Wish:
-        named = opening.find(store, opening.scope_of(tenant), target)
+    def wish(named: Target) -> Wish:
         text = named.text if named.ordinal is not None else named.aset.name
         return asking.Wish(verb, text, named.aset.tenant, reason, arguments)
 
-    asking.ask(config, wish, asking.Patience.told(wait, timeout), form)
+    asking.ask_of(how, target, wish)
