@@ -56,16 +56,8 @@ class Roster:
         """A report was written: the agent was heard so far."""
         with self._lock:
             old = self._agents.get(report.appliance)
-            if old is not None and (old.instance, old.incarnation) == (report.instance, report.incarnation):
-                self._agents[report.appliance] = replace(
-                    old,
-                    boot=report.boot,
-                    seq=report.seq,
-                    hash=report.hash,
-                    received_at=report.received_at,
-                    offset_s=report.offset_s,
-                    version=report.version,
-                )
+            if old is not None and old.speaks(report):
+                self._agents[report.appliance] = old.after(report)
 
     def reread(self, appliance: ApplianceId) -> Agent | None:
         """Take over one agent's row as it is, how far it was heard included. For the one thread that writes reports."""

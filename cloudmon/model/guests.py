@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cloudmon.model.identity import ApplianceId
 
@@ -53,6 +53,22 @@ class Agent:
     def performs(self, verb: str) -> bool:
         """Whether a command with this verb can be given to it."""
         return self.abilities is None or verb in self.abilities
+
+    def speaks(self, report: Report) -> bool:
+        """Whether the report is this very agent's."""
+        return (self.instance, self.incarnation) == (report.instance, report.incarnation)
+
+    def after(self, report: Report) -> Agent:
+        """As it stands once this report of it was written."""
+        return replace(
+            self,
+            boot=report.boot,
+            seq=report.seq,
+            hash=report.hash,
+            received_at=report.received_at,
+            offset_s=report.offset_s,
+            version=report.version,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import datetime as dt
 import threading
 from collections import OrderedDict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -127,18 +127,10 @@ class Hearing:
 
     def _hear(self, report: Report, agents: dict[ApplianceId, Agent]) -> None:
         agent = agents.get(report.appliance)
-        if agent is None or (agent.instance, agent.incarnation) != (report.instance, report.incarnation):
+        if agent is None or not agent.speaks(report):
             agent = self.store.agents.get(EVERYONE, report.appliance)
         if agent is not None:
-            agents[report.appliance] = replace(
-                agent,
-                boot=report.boot,
-                seq=report.seq,
-                hash=report.hash,
-                received_at=report.received_at,
-                offset_s=report.offset_s,
-                version=report.version,
-            )
+            agents[report.appliance] = agent.after(report)
 
     def _add(self, report: Report) -> None:
         """The appliance's state after a report; forgotten where the report does not build on what is kept here."""

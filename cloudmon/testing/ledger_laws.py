@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from cloudmon import faultpoints
 from cloudmon.errors import Fenced, StoreError
 from cloudmon.model.actions import OPEN_INTENTS, ActionClass, IntentState, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, IncarnationState
@@ -29,6 +28,7 @@ from cloudmon.model.findings import FindingKind
 from cloudmon.model.sets import Control, ControlKind
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.model.updates import Made
+from cloudmon.testing.crashes import crashing
 from cloudmon.testing.store_words import OPENED, START, StoreWords, later
 
 
@@ -203,16 +203,8 @@ class LedgerLaws(StoreWords):
         before = self.everything()
         change = self.launch(self.member(aset))
 
-        def crash(name: str) -> None:
-            if name == point:
-                raise KeyboardInterrupt
-
-        faultpoints.install(crash)
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                self.write(change)
-        finally:
-            faultpoints.install(None)
+        with crashing(point):
+            self.write(change)
         written = point != "store.before-commit"
         assert (self.everything() != before) == written
         assert self.write(change) == [not written]

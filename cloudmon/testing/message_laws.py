@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from cloudmon import faultpoints
 from cloudmon.errors import Fenced
 from cloudmon.model.appliances import ApplianceState
 from cloudmon.model.changes import Change, Expect, FindingEnd, Telling
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.messages import DeliveryEvent, DeliveryState, Message, MessageEvent
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.testing.crashes import crashing
 from cloudmon.testing.store_words import START, StoreWords, later
 
 END = FindingEnd(FindingKind.FAULT, "x/1")
@@ -101,16 +101,8 @@ class MessageLaws(StoreWords):
     def test_a_crash_neither_loses_nor_doubles_a_message(self, point: str) -> None:
         change = Change("default", findings=(self.finding(),))
 
-        def crash(name: str) -> None:
-            if name == point:
-                raise KeyboardInterrupt
-
-        faultpoints.install(crash)
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                self.write_telling(change)
-        finally:
-            faultpoints.install(None)
+        with crashing(point):
+            self.write_telling(change)
         written = point == "store.after-commit"
         assert bool(self.waiting()) == bool(self._store.findings.open(EVERYONE)) == written
         self.write_telling(change)

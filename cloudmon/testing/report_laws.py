@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from cloudmon import faultpoints
 from cloudmon.errors import StoreError
 from cloudmon.model import states
 from cloudmon.model.actions import Intent, IntentState, Verb
 from cloudmon.model.changes import Change
 from cloudmon.model.guests import Agent, GuestState, ReportKind, Sections
 from cloudmon.model.tenants import EVERYONE
+from cloudmon.testing.crashes import crashing
 from cloudmon.testing.guest_words import AFTER, BEFORE, GuestWords, result
 from cloudmon.testing.store_words import later
 
@@ -141,16 +141,8 @@ class ReportLaws(GuestWords):
         agent = self.enrolled()
         before = self.everything()
 
-        def crash(point: str) -> None:
-            if point == "store.before-commit":
-                raise KeyboardInterrupt
-
-        faultpoints.install(crash)
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                self.take(self.full(agent), self.differing(agent))
-        finally:
-            faultpoints.install(None)
+        with crashing("store.before-commit"):
+            self.take(self.full(agent), self.differing(agent))
         assert self.everything() == before
         assert self.take(self.full(agent), self.differing(agent)) == [True, True]
 

@@ -8,7 +8,6 @@ from decimal import Decimal
 
 import pytest
 
-from cloudmon import faultpoints
 from cloudmon.errors import StoreError
 from cloudmon.model.actions import LogEntry
 from cloudmon.model.appliances import ApplianceState, Power
@@ -28,6 +27,7 @@ from cloudmon.model.sets import (
 )
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.store import SetMove
+from cloudmon.testing.crashes import crashing
 from cloudmon.testing.store_words import START, StoreWords, later
 
 RICH = SetSpec(
@@ -337,16 +337,8 @@ class SetLaws(StoreWords):
                 self._owner, request.id, pending, accepted, now=START, changes=[launch], generation=grown
             )
 
-        def crash(name: str) -> None:
-            if name == point:
-                raise KeyboardInterrupt
-
-        faultpoints.install(crash)
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                move()
-        finally:
-            faultpoints.install(None)
+        with crashing(point):
+            move()
         assert move() is (point == "store.before-commit")
         assert self._store.sets.active(EVERYONE)[0].spec.count == 2
         assert [one.state for one in self._store.requests.open(EVERYONE)] == [RequestState.ACCEPTED]

@@ -10,8 +10,8 @@ from cloudmon import errors
 from cloudmon.model.nodes import CommandResult
 from cloudmon_providers.aws import boto
 from cloudmon_providers.aws.chain import Source
-from cloudmon_providers.aws.credentials import Credentials
 from cloudmon_providers.aws.options import AwsOptions
+from cloudmon_providers.aws.service import Service
 
 DOCUMENT: Final = "AWS-RunShellScript"
 LEAST_S: Final = 30
@@ -30,13 +30,11 @@ class Commands:
     def __init__(self, cloud: str, options: AwsOptions, source: Source, *, timeout_s: float) -> None:
         self._cloud = cloud
         self._options = options
-        self._source = source
-        self._timeout_s = timeout_s
-        self._known: tuple[Credentials, Any] | None = None
+        self._service = Service("ssm", cloud, options, source, timeout_s=timeout_s, attempts=1)
 
     def reset(self) -> None:
         """Drop the connection; the next call makes another."""
-        self._known = None
+        self._service.reset()
 
     def start(self, node_id: str, argvs: Sequence[Sequence[str]], timeout_s: float) -> str:
         """Send the programs as lines of a script, each word quoted."""
@@ -66,15 +64,7 @@ class Commands:
     def _client(self) -> Any:
         if not self._options.run_command:
             raise errors.Unsupported(f"{self._cloud}: run_command is off", cloud=self._cloud)
-        credentials = self._source.current()
-        if self._known is None or self._known[0] != credentials:
-            options = self._options
-            with boto.translating(self._cloud, "start_command"):
-                made = boto.client(
-                    "ssm", options.region, credentials, endpoint=options.endpoint, timeout_s=self._timeout_s, attempts=1
-                )
-            self._known = (credentials, made)
-        return self._known[1]
+        return self._service.client("start_command")
 
 
 def line(argv: Sequence[str]) -> str:

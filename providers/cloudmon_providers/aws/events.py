@@ -11,8 +11,8 @@ from cloudmon import errors
 from cloudmon.model.nodes import NodeEvent
 from cloudmon_providers.aws import boto
 from cloudmon_providers.aws.chain import Source
-from cloudmon_providers.aws.credentials import Credentials
 from cloudmon_providers.aws.options import AwsOptions
+from cloudmon_providers.aws.service import Service
 
 LONGEST_WAIT_S: Final = 20
 """Longest poll that SQS allows."""
@@ -28,13 +28,11 @@ class Queue:
     def __init__(self, cloud: str, options: AwsOptions, source: Source, *, timeout_s: float) -> None:
         self._cloud = cloud
         self._options = options
-        self._source = source
-        self._timeout_s = timeout_s
-        self._known: tuple[Credentials, Any] | None = None
+        self._service = Service("sqs", cloud, options, source, timeout_s=timeout_s + LONGEST_WAIT_S)
 
     def reset(self) -> None:
         """Drop the connection; the next call makes another."""
-        self._known = None
+        self._service.reset()
 
     def wait(self, wait_s: float) -> list[NodeEvent]:
         """Messages as events, as soon as there are any."""
@@ -60,14 +58,7 @@ class Queue:
     def _client(self) -> Any:
         if not self._options.events_queue:
             raise errors.Unsupported(f"{self._cloud}: there is no events_queue", cloud=self._cloud)
-        credentials = self._source.current()
-        if self._known is None or self._known[0] != credentials:
-            options = self._options
-            timeout_s = self._timeout_s + LONGEST_WAIT_S
-            with boto.translating(self._cloud, "wait_events"):
-                made = boto.client("sqs", options.region, credentials, endpoint=options.endpoint, timeout_s=timeout_s)
-            self._known = (credentials, made)
-        return self._known[1]
+        return self._service.client("wait_events")
 
 
 def event(body: str, receipt: str) -> NodeEvent:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cloudmon import faultpoints, logs, plugins
+from cloudmon import logs, plugins
 from cloudmon.errors import Fenced, NoticeRefused, NotifierUnavailable, SettingsError, StoreUnavailable
 from cloudmon.model.changes import Change, FindingEnd, Telling
 from cloudmon.model.findings import Finding, FindingKind
@@ -27,6 +27,7 @@ from cloudmon.settings.notify import NotifySettings
 from cloudmon.settings.policies import PolicySettings, RemedySettings, RuleSettings
 from cloudmon.store import Store, open_store
 from cloudmon.testing import FakeClock
+from cloudmon.testing.crashes import crashing
 
 OPS = NotifySettings(kind="scripted")
 
@@ -177,16 +178,8 @@ def test_a_crash_while_somebody_new_is_told_tells_him_all_the_same_and_once(benc
     bench.run(5)
     bench.begin(ops=OPS, boss=BOSS)
 
-    def crash(name: str) -> None:
-        if name == point:
-            raise KeyboardInterrupt
-
-    faultpoints.install(crash)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            bench.run()
-    finally:
-        faultpoints.install(None)
+    with crashing(point):
+        bench.run()
     bench.begin(ops=OPS, boss=BOSS)
     bench.run(5)
     assert bench.notifiers["boss"].titles == ["critical: on fire"]
@@ -325,20 +318,8 @@ def test_a_crash_at_any_commit_tells_it_all_the_same_with_the_same_id(bench: Ben
     """Routing, the beginning of a try, its end: a successor tells what is not known to have arrived, in order."""
     bench.open(message="one")
     bench.end()
-    left = number
-
-    def crash(name: str) -> None:
-        nonlocal left
-        left -= name == point
-        if left == 0:
-            raise KeyboardInterrupt
-
-    faultpoints.install(crash)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            bench.run(1)
-    finally:
-        faultpoints.install(None)
+    with crashing(point, at=number):
+        bench.run(1)
     bench.owner = bench.store.monitors.begin(host="there", pid=2, now=bench.clock.now())
     bench.begin().run()
     bench.run(30)
