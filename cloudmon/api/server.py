@@ -65,6 +65,11 @@ class Server:
             raise RuntimeError("the server's thread did not begin")
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that requests are answered on, for whoever speaks to the app without a socket."""
+        return self._uvicorn.loop
+
+    @property
     def alive(self) -> bool:
         return self._thread.is_alive()
 
@@ -84,8 +89,10 @@ class _Announcing(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.begun = threading.Event()
+        self.loop: asyncio.AbstractEventLoop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self.begun.set()
 

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from cloudmon.monitor.service import Service
 from cloudmon.monitor.serving import Serving
+
+if TYPE_CHECKING:
+    from cloudmon.api.server import Server
+    from cloudmon.channel.channel import Channel
+    from cloudmon.provider import Simulated
+
+LOOK_S = 1.0
+"""Seconds between two looks at the machines whose insides are played."""
+
+LATE_S = 60.0
+
+LEAVE_S = 1.0
+"""How long the end waits for guests that speak."""
 
 
 @contextlib.contextmanager
@@ -46,7 +60,47 @@ def served(service: Service, serving: Serving) -> Iterator[None]:
     tls = authority.context() if authority is not None else None
     listening = server.serve_channel(routes.application(channel), settings.address, settings.port, tls)
     try:
-        yield
+        with _played(service, serving, channel, listening):
+            yield
     finally:
         channel.close()
         listening.stop()
+
+
+@contextlib.contextmanager
+def _played(service: Service, serving: Serving, channel: Channel, listening: Server) -> Iterator[None]:
+    """The insides of simulated machines, beside the channel that they speak to; nothing where no cloud wants any."""
+    played = service.settings.played()
+    if not played:
+        yield
+        return
+    from cloudmon.testing.guests.bells import Bells
+    from cloudmon.testing.guests.exchange import Exchange
+    from cloudmon.testing.guests.inn import Inn
+    from cloudmon.testing.guests.staff import Staff
+
+    clouds = {cloud: _simulated(service, cloud) for cloud in played}
+    inn = Inn(clouds, Exchange(lambda: channel, listening.loop))
+    staff = Staff(inn, service.clock)
+    service.attach(Bells(channel, inn, service.clock))
+    serving.beside("guests", LOOK_S, staff.look, late_after_s=LATE_S)
+    staff.begin()
+    try:
+        yield
+    finally:
+        staff.end(LEAVE_S)
+
+
+def _simulated(service: Service, cloud: str) -> Simulated:
+    """A provider of a cloud past its pace: nothing that is asked of it here is a call."""
+    from cloudmon import plugins
+    from cloudmon.errors import SettingsError
+    from cloudmon.provider import Simulated
+
+    settings = service.settings
+    name = settings.clouds[cloud].provider
+    factory = plugins.provider(name)
+    found = factory(cloud, settings.options(cloud), now=service.clock.now, timeout_s=settings.monitor.call_timeout_s)
+    if not isinstance(found, Simulated):
+        raise SettingsError(f"clouds.{cloud}.options.guests cannot be used: {name} simulates no machines")
+    return found

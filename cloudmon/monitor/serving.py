@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import structlog
@@ -110,6 +110,10 @@ class Serving:
         _log.info("the monitor ends")
         if self._ended is not None:
             raise self._ended
+
+    def beside(self, name: str, interval_s: float, job: Callable[[], None], *, late_after_s: float) -> None:
+        """Run another job beside the monitor's own, watched as they are. Call before :meth:`run`."""
+        self._engine.every(name, interval_s, job, late_after_s=late_after_s)
 
     def heard(self, reports: Sequence[Report]) -> None:
         """These reports are in the store: what they show is attended to at once. From any thread; returns at once."""

@@ -17,7 +17,7 @@ def moon() -> None:
 
 
 def test_there_are_examples() -> None:
-    assert {"dummy", "local", "minimal", "postgres", "aws"} <= {path.stem for path in EXAMPLES}
+    assert {"dummy", "guests", "local", "minimal", "postgres", "aws"} <= {path.stem for path in EXAMPLES}
 
 
 def test_a_simulated_world_lies_beside_the_settings_file_that_names_it(tmp_path: Path) -> None:
