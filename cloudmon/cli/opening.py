@@ -127,9 +127,9 @@ class Names:
         return self._names.get(uid, uid)
 
     def appliance(self, appliance: ApplianceId | tuple[str, int]) -> str:
-        """``storefront/3``; empty for no appliance at all."""
+        """``storefront/3``, or ``storefront`` for what is about the whole of it; empty for no appliance at all."""
         uid, ordinal = appliance
-        return f"{self.set(uid)}/{ordinal}" if uid else ""
+        return (f"{self.set(uid)}/{ordinal}" if ordinal else self.set(uid)) if uid else ""
 
     def subject(self, subject: str) -> str:
         """The subject of a finding: ``<set uid>/<ordinal>`` by its name, all others as they are."""

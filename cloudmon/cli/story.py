@@ -78,7 +78,7 @@ class _Teller:
     def _line(
         self, at: dt.datetime, part: Part, ordinal: int | None, text: str, evidence: Mapping[str, object]
     ) -> Line:
-        name = self._name if ordinal is None else f"{self._name}/{ordinal}"
+        name = f"{self._name}/{ordinal}" if ordinal else self._name
         return Line(at, part, name, text, evidence)
 
     def wanted(self, since: dt.datetime | None) -> Iterator[Line]:

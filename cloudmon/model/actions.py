@@ -26,6 +26,10 @@ class Verb(enum.StrEnum):
     """Nothing in or out of the node; it goes on as it was."""
     RELEASE = "release"
     """The end of that."""
+    PEERS_OPEN = "peers_open"
+    """Who of a set is let talk to whom, at which ports: of the whole set, ordinal 0."""
+    PEERS_CLOSE = "peers_close"
+    """The end of that."""
 
     REPORT_NOW = "report_now"
     APP_INSTALL = "app_install"
@@ -84,6 +88,8 @@ CLASS_OF: Mapping[Verb, ActionClass] = {
     Verb.SNAPSHOT: ActionClass.SAFE,
     Verb.ISOLATE: ActionClass.DISRUPTIVE,
     Verb.RELEASE: ActionClass.SAFE,
+    Verb.PEERS_OPEN: ActionClass.SAFE,
+    Verb.PEERS_CLOSE: ActionClass.SAFE,
     Verb.STOP: ActionClass.DISRUPTIVE,
     Verb.SUSPEND: ActionClass.DISRUPTIVE,
     Verb.REBOOT: ActionClass.DISRUPTIVE,
@@ -167,7 +173,7 @@ class Intent:
     error: str = ""
     """Class and sentence of the last failure: ``OutOfCapacity: …``."""
     arguments: Mapping[str, str] = field(default_factory=dict)
-    """Of a command: what its verb is told."""
+    """Of a command, and of what is done to groups of peers: what its verb is told."""
     result: Mapping[str, object] = field(default_factory=dict)
     """Of a command: ``exit``, ``output``, ``error``, ``ended_at``, as the agent told them; empty before. Of a snapshot:
     ``snapshot``, its id."""

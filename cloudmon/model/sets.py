@@ -73,6 +73,8 @@ class Peers:
     """Ports at which they serve each other."""
     hosts: bool = False
     """True: their names come into the hosts file, too."""
+    firewall: bool = False
+    """True: the firewalls of their clouds let them reach each other at these ports."""
 
 
 @dataclass(frozen=True, slots=True)

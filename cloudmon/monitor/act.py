@@ -20,6 +20,7 @@ from cloudmon.model.nodes import Node, NodeRequest
 from cloudmon.model.offers import Offer
 from cloudmon.model.sets import SetSpec
 from cloudmon.provider import Firewall, PowerControl, Provider, Snapshot, Suspend, Tagging, abilities
+from cloudmon.reconcile import walls
 from cloudmon.reconcile.plan import Step
 
 _log = structlog.get_logger(__name__)
@@ -204,6 +205,19 @@ def _snapshot(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
     return Outcome(True, True, made=provider.snapshot_node(intent.node_id, name, call.tags or {})), None
 
 
+def _peers(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
+    """What a group of peers is to be, of the intent alone: a second try is the same."""
+    intent = call.step.intent
+    if not isinstance(provider, Firewall):
+        raise Unsupported("this provider has no firewall", cloud=provider.cloud)
+    group, joining, leaving = walls.of(intent)
+    if intent.verb is Verb.PEERS_CLOSE:
+        provider.close_peers(group.name)
+    else:
+        provider.open_peers(group, joining, leaving)
+    return Outcome(True, True), None
+
+
 _VERBS: dict[Verb, Callable[[Provider, Call], tuple[Outcome, Node | None]]] = {
     Verb.LAUNCH: _launch,
     Verb.TERMINATE: _terminate,
@@ -216,6 +230,8 @@ _VERBS: dict[Verb, Callable[[Provider, Call], tuple[Outcome, Node | None]]] = {
     Verb.SNAPSHOT: _snapshot,
     Verb.ISOLATE: _wall("isolate_node"),
     Verb.RELEASE: _wall("release_node"),
+    Verb.PEERS_OPEN: _peers,
+    Verb.PEERS_CLOSE: _peers,
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -18,9 +18,9 @@ from cloudmon import faultpoints
 from cloudmon.clock import Clock
 from cloudmon.engine.workers import Workers
 from cloudmon.errors import CloudError, NotFound
-from cloudmon.model.nodes import Node
+from cloudmon.model.nodes import Node, PeerGroup
 from cloudmon.model.observations import Observation
-from cloudmon.provider import Provider, abilities
+from cloudmon.provider import Firewall, Provider, abilities
 from cloudmon.reconcile.picture import CloudView
 
 _log = structlog.get_logger(__name__)
@@ -48,14 +48,19 @@ class Observer:
         self._watched_since: dict[str, dt.datetime] = {}
         self._read: dict[str, dict[str, tuple[dt.datetime, Node]]] = {}
         """By cloud and id: nodes that were read one by one, between two listings, and when they were asked for."""
+        self._ungrouped: set[str] = set()
+        """Clouds that have said they have no group of peers."""
 
-    def look(self, clouds: Mapping[str, CloudFacts], absent: Absent, *, verify: int) -> dict[str, CloudView]:
+    def look(
+        self, clouds: Mapping[str, CloudFacts], absent: Absent, *, verify: int, grouped: Container[str] = ()
+    ) -> dict[str, CloudView]:
         """A view of every cloud; those that failed or have not answered are unhealthy, with the reason.
 
         Arguments:
             clouds: those that are configured.
             absent: which missing nodes are worth asking for one by one.
             verify: how many of them at the most, per cloud.
+            grouped: clouds whose groups of peers matter; besides, each is asked until it has said that it has none.
         """
         now = self._clock.now()
         # What a cloud that is not configured any more still answers is nobody's business, now or when it comes back.
@@ -63,7 +68,8 @@ class Observer:
             del self._asked[gone]
         for cloud, facts in clouds.items():
             if cloud not in self._asked:
-                call = _Look(cloud, facts, absent, verify, self._clock)
+                groups = cloud in grouped or cloud not in self._ungrouped
+                call = _Look(cloud, facts, absent, verify, self._clock, groups)
                 self._asked[cloud] = (now, self._workers.submit(cloud, call))
         futures = [future for _, future in self._asked.values()]
         concurrent.futures.wait(futures, timeout=self.patience_s)
@@ -92,6 +98,8 @@ class Observer:
         if not view.healthy:
             self._watched_since.pop(cloud, None)
             return view
+        if view.groups is not None or "list_peers" not in view.verbs:
+            (self._ungrouped.discard if view.groups else self._ungrouped.add)(cloud)
         after_gap = cloud not in self._watched_since
         watched = self._watched_since.setdefault(cloud, view.observed_at)
         return self.corrected(dataclasses.replace(view, after_gap=after_gap, watched_since=watched))
@@ -106,6 +114,8 @@ class _Look:
     absent: Absent
     verify: int
     clock: Clock
+    groups: bool
+    """Whether its groups of peers are asked for, too."""
 
     def __call__(self, provider: Provider) -> CloudView:
         faultpoints.reached("observe.before-listing")
@@ -136,7 +146,19 @@ class _Look:
             lag_s=self.facts.listing_lag_s,
             call_timeout_s=self.facts.call_timeout_s,
             verbs=abilities(provider),
+            groups=_groups(provider) if self.groups else None,
         )
+
+
+def _groups(provider: Provider) -> Sequence[PeerGroup] | None:
+    """The cloud's groups of peers; None where it has no such thing, or gave no answer that can be believed."""
+    if not isinstance(provider, Firewall) or "list_peers" not in abilities(provider):
+        return None
+    try:
+        return tuple(provider.list_peers())
+    except CloudError as error:
+        _log.warning("groups of peers could not be asked for", cloud=provider.cloud, error=error.message)
+        return None
 
 
 def _ask(provider: Provider, node_id: str) -> Node | bool | None:

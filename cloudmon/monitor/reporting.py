@@ -66,7 +66,8 @@ def _named(subject: str, estate: Estate) -> str:
 
 def subject(estate: Estate, set_uid: str, ordinal: int) -> str:
     aset = estate.sets.get(set_uid)
-    return f"{aset.name if aset is not None else set_uid}/{ordinal}"
+    name = aset.name if aset is not None else set_uid
+    return f"{name}/{ordinal}" if ordinal else name
 
 
 def _row(step: Step, estate: Estate, held: str) -> PlanRow:

@@ -31,7 +31,7 @@ from cloudmon.monitor.observe import Observer
 from cloudmon.monitor.policy import Policy, View
 from cloudmon.monitor.reports import TickReport
 from cloudmon.provider import Provider
-from cloudmon.reconcile import breakers, doubts, outcomes, planner
+from cloudmon.reconcile import breakers, doubts, outcomes, planner, walls
 from cloudmon.reconcile.picture import CloudView, Estate, Moment
 from cloudmon.reconcile.plan import Plan, Step
 from cloudmon.reconcile.planner import Index
@@ -284,7 +284,10 @@ class Monitor:
             return planner.to_verify(estate, cloud, view) if estate is not None else ()
 
         self.observer.patience_s = self.policy.call_timeout_s * 2
-        return self.observer.look(self.policy.clouds, absent, verify=self.policy.limits.verify_per_tick)
+        grouped = walls.clouds(estate) if estate is not None else ()
+        return self.observer.look(
+            self.policy.clouds, absent, verify=self.policy.limits.verify_per_tick, grouped=grouped
+        )
 
     def _spans(self, views: Mapping[str, CloudView]) -> None:
         """A listing that is believed extends its cloud's span, any other ends it. The only rows of a quiet tick."""

@@ -42,7 +42,7 @@ def record(  # noqa: PLR0913  # one thing each, named by the caller
         return _accepted(step, outcome, now)
     if adoption.given_up(intent, outcome, healing.max_attempts):
         return adoption.not_tagged(step, outcome, set_name, now)
-    if not outcome.final or intent.verb is Verb.TERMINATE:
+    if not outcome.final or intent.verb in (Verb.TERMINATE, Verb.PEERS_OPEN, Verb.PEERS_CLOSE):
         return _later(step, outcome, now)
     return _failed(step, outcome, attempts, healing, now)
 
@@ -148,7 +148,7 @@ def _accepted(step: Step, outcome: Outcome, now: dt.datetime) -> Change:
 
 
 def _later(step: Step, outcome: Outcome, now: dt.datetime) -> Change:
-    """Perhaps performed, perhaps not; or a termination, which is never given up."""
+    """Perhaps performed, perhaps not; or what is never given up: a termination, or what a group of peers is to be."""
     intent = step.intent
     wait = dt.timedelta(seconds=min(900, 15 * 2 ** min(intent.attempts, 6)))
     return Change(

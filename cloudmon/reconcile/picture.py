@@ -12,7 +12,7 @@ from cloudmon.model.appliances import ApplianceState, Incarnation, Member
 from cloudmon.model.changes import Timer
 from cloudmon.model.findings import Finding
 from cloudmon.model.identity import ApplianceId
-from cloudmon.model.nodes import Node, NodeState
+from cloudmon.model.nodes import Node, NodeState, PeerGroup
 from cloudmon.model.offers import Offer
 from cloudmon.model.policies import RuleState, Symptom
 from cloudmon.model.requests import Request
@@ -87,6 +87,8 @@ class CloudView:
     """Seconds that a call to this cloud may be in flight."""
     verbs: frozenset[str] = frozenset()
     """What the provider can do beside the core."""
+    groups: Sequence[PeerGroup] | None = None
+    """Its groups of peers; None where nobody asked, or it gave no answer."""
     after_gap: bool = False
     """True when this listing ends a time in which the cloud was not seen."""
     watched_since: dt.datetime | None = None

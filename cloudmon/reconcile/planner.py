@@ -32,6 +32,7 @@ from cloudmon.reconcile import (
     sweep,
     tries,
     upkeep,
+    walls,
 )
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
@@ -149,6 +150,9 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
     _members(turn, market)
     _upkeep(turn, asked)
     _search(turn)
+    for group in walls.due(estate, views, index.by_set, index.findings, moment):
+        turn.file(group)
+    found.notes.extend(walls.notes(estate, views))
     known_members = {member.id: member for member in estate.members} if estate.commands else {}
     found.changes.extend(commands.review(estate.commands, known_members, moment.now))
     _endings(turn)

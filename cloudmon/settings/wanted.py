@@ -58,10 +58,19 @@ class PeersSettings(Group):
     """Ports at which they serve each other; told with the rest."""
     hosts: bool = False
     """True keeps their names (``storefront-3``) in the hosts file of each, too."""
+    firewall: bool = False
+    """True has their clouds let them reach each other at these ports, by TCP, where these have a firewall (EC2:
+    ``options.firewall``); members on different clouds, or in different networks, are not joined by it."""
+
+    @model_validator(mode="after")
+    def _ports_to_open(self) -> Self:
+        if self.firewall and not self.ports:
+            raise ValueError("has firewall = true and no ports that could be opened")
+        return self
 
     def peers(self) -> Peers:
         """The model's declaration."""
-        return Peers(tuple(sorted(set(self.ports))), self.hosts)
+        return Peers(tuple(sorted(set(self.ports))), self.hosts, self.firewall)
 
 
 class TemplateSettings(Group):

@@ -226,6 +226,26 @@ def test_isolation_is_a_security_group_without_rules_until_the_former_ones_come_
     assert two.states() == {"web/1": "running", "web/2": "running"}
 
 
+def test_peers_are_joined_by_a_security_group_that_ends_with_their_set(shop: Shop, console: Console) -> None:
+    def peers() -> list[dict[str, Any]]:
+        wanted = [{"Name": "tag-key", "Values": ["cloudmon:peers"]}]
+        found: list[dict[str, Any]] = console.client.describe_security_groups(Filters=wanted)["SecurityGroups"]
+        return [one for one in found if {"Key": TAG_SET, "Value": "web"} in one["Tags"]]
+
+    shop.edit("pricing = false", "pricing = false\nfirewall = true")
+    shop.edit("[sets.web]", "[templates.web.peers]\nports = [8008]\nfirewall = true\n[sets.web]")
+    shop("apply", "--yes")
+    (group,) = peers()
+    assert [rule["FromPort"] for rule in group["IpPermissions"]] == [8008]
+    for one in console.instances().values():
+        assert [found["GroupName"] for found in one["SecurityGroups"]] == ["default", group["GroupName"]]
+    assert shop.json("plan") == []
+    shop("sets", "retire", "web", "--yes", *REASON)
+    shop.edit("count = 2", "count = 0")
+    shop("apply", "--yes")
+    assert peers() == []
+
+
 def test_what_is_terminated_behind_our_back_comes_back_as_the_next_incarnation(two: Shop, console: Console) -> None:
     before = two.nodes()
     console.terminate(before["web/2"])

@@ -53,6 +53,8 @@ METHOD = {
     Verb.SNAPSHOT: "snapshot_node",
     Verb.ISOLATE: "isolate_node",
     Verb.RELEASE: "release_node",
+    Verb.PEERS_OPEN: "open_peers",
+    Verb.PEERS_CLOSE: "close_peers",
 }
 
 

@@ -352,4 +352,4 @@ def test_adoption_writes_nothing_by_itself(watch: Make) -> None:
     """Without a request no node of no estate is touched, however often it is seen."""
     of = watch(bare())
     of.tick(3)
-    assert {made.verb for made in of.east.calls} == {"list_nodes"}
+    assert {made.verb for made in of.east.calls} == {"list_nodes", "list_peers"}

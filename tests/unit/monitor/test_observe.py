@@ -13,6 +13,7 @@ from pictures import node
 from cloudmon import errors
 from cloudmon.clock import SystemClock
 from cloudmon.engine.workers import InlineWorkers, ThreadedWorkers
+from cloudmon.model.nodes import PeerGroup
 from cloudmon.monitor.observe import CloudFacts, Observer
 from cloudmon.provider import Provider
 from cloudmon.reconcile.picture import CloudView, Condition
@@ -200,3 +201,24 @@ def test_a_cloud_that_never_answers_does_not_hold_up_the_others(gate: threading.
     workers.close(5)
     assert (seen["east"].healthy, seen["west"].healthy) == (False, True)
     assert "has not answered" in seen["east"].reason
+
+
+def test_groups_of_peers_are_asked_for_where_they_matter_and_until_there_are_none() -> None:
+    clouds = Clouds("east")
+    east = clouds.by_name["east"]
+    assert clouds.east().groups == ()
+    assert clouds.east().groups is None
+    found = clouds.observer.look({"east": FACTS}, nothing, verify=20, grouped=["east"])["east"]
+    assert found.groups == ()
+    east.groups["g"] = PeerGroup("g", (80,))
+    clouds.observer.look({"east": FACTS}, nothing, verify=20, grouped=["east"])
+    assert clouds.east().groups == (PeerGroup("g", (80,)),)  # nobody asks, and there was one
+    assert len(east.called("list_peers")) == 4
+
+
+def test_groups_that_a_cloud_does_not_tell_are_not_known_and_it_is_seen_all_the_same() -> None:
+    clouds = Clouds("east")
+    clouds.by_name["east"].play("list_peers", errors.CredentialsRejected("not allowed"), [PeerGroup("g", (80,))])
+    view = clouds.east()
+    assert (view.healthy, view.groups) == (True, None)
+    assert clouds.east().groups == (PeerGroup("g", (80,)),)

@@ -268,7 +268,7 @@ def test_a_plan_says_what_would_be_done_and_writes_nothing(shop: Shop) -> None:
     assert report.rows[1].price is not None
     store = shop.service.store
     assert (store.sets.all(EVERYONE), store.offers.all(), store.monitors.current()) == ([], [], None)
-    assert {made.verb for made in shop.clouds["east"].calls} == {"list_offers", "list_nodes"}
+    assert {made.verb for made in shop.clouds["east"].calls} == {"list_offers", "list_nodes", "list_peers"}
 
 
 def test_a_plan_and_the_tick_after_it_agree(shop: Shop) -> None:

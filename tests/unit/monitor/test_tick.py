@@ -38,7 +38,7 @@ def node_of(of: Watched, ordinal: int = 1) -> str:
 
 
 def effects(of: Watched) -> list[str]:
-    return [made.verb for made in of.east.calls if made.verb not in ("list_nodes", "get_node")]
+    return [made.verb for made in of.east.calls if made.verb not in ("list_nodes", "get_node", "list_peers")]
 
 
 # --- a tick -----------------------------------------------------------------------------------------------------------
