@@ -7,8 +7,7 @@ import datetime as dt
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, wait
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +19,8 @@ import structlog
 from cloudmon import logs, plugins
 from cloudmon.clock import Clock, SystemClock
 from cloudmon.engine.workers import ThreadedWorkers, Workers
-from cloudmon.errors import CloudError, SettingsError, StoreError, StoreUnavailable
+from cloudmon.errors import SettingsError, StoreError, StoreUnavailable
 from cloudmon.model.health import CloudHealth, NotifierHealth
-from cloudmon.model.offers import Offer
 from cloudmon.monitor import forecast, reporting, self_usage
 from cloudmon.monitor import wanted as wanting
 from cloudmon.monitor.act import Boot, as_it_is
@@ -32,6 +30,7 @@ from cloudmon.monitor.journal import Journal
 from cloudmon.monitor.line import Line
 from cloudmon.monitor.pace import Allowance, Pace, Paced
 from cloudmon.monitor.policy import policy_of
+from cloudmon.monitor.pricing import Pricing
 from cloudmon.monitor.reports import PlanReport, TickReport
 from cloudmon.monitor.tick import Monitor
 from cloudmon.provider import Provider
@@ -52,7 +51,6 @@ _log = structlog.get_logger(__name__)
 
 LEAVING_SHARE = 0.8
 """Part of the drain time in which a monitor that was told to end has left; the rest is the process's own end."""
-
 
 LAST_TOLD_S = 1.0
 """How long the end waits for what is being told."""
@@ -101,9 +99,6 @@ class Service:
         self._paces: dict[str, Pace] = {}
         self._stop = threading.Event()
         self._leave_by: float | None = None
-        self._asked: dict[str, Future[Sequence[Offer]]] = {}
-        self._waited: set[str] = set()
-        self._outdated: set[str] = set()
         self._exit = ExitStack()
         self._given = workers
         self._monitor: Monitor | None = None
@@ -111,6 +106,7 @@ class Service:
         self._lock: Lock | None = None
         self.store: Store
         self.workers: Workers[Provider]
+        self.pricing: Pricing
 
     def __enter__(self) -> Self:
         try:
@@ -118,6 +114,7 @@ class Service:
             self._exit.callback(self.store.close)
             self.workers = self._given or self._threads()
             self._exit.callback(lambda: self.workers.close(self._left_s()))
+            self.pricing = Pricing(self.store, self.workers)
         except BaseException:
             self._exit.close()
             raise
@@ -332,11 +329,9 @@ class Service:
             _log.warning("the channel is changed with the next start only", file=str(self._file.path))
             settings = settings.model_copy(update={"channel": self.settings.channel})
         if settings.clouds != self.settings.clouds or settings.monitor != self.settings.monitor:
-            # A cloud of the same name may be another one by now, and sell other things.
-            changed = {name for name, found in settings.clouds.items() if self.settings.clouds.get(name) != found}
-            self._outdated |= changed
-            for cloud in changed:
-                self._asked.pop(cloud, None)
+            self.pricing.outdate(
+                {name for name, found in settings.clouds.items() if self.settings.clouds.get(name) != found}
+            )
             self.settings = settings
             for cloud in self._paces.keys() & settings.clouds.keys():
                 self._paces[cloud].allow(self._allowance(cloud))
@@ -366,34 +361,14 @@ class Service:
             _log.info("forgot old reports and deliveries", reports=reports, deliveries=told)
 
     def refresh_offers(self) -> None:
-        """Read the offers of clouds whose offers are older than the settings allow. A cloud that does not answer
-        keeps the offers it had; only one of which nothing is known is waited for, and only the first time."""
-        now = self.clock.now()
-        due = dt.timedelta(seconds=self.settings.monitor.offers_interval_s)
-        new = []
-        fetched = self.store.offers.fetched()
-        for cloud in self.settings.clouds:
-            fetched_at = fetched.get(cloud)
-            outdated = fetched_at is None or now - fetched_at >= due or cloud in self._outdated
-            if cloud not in self._asked and outdated:
-                self._asked[cloud] = self.workers.submit(cloud, lambda provider: provider.list_offers())
-                if fetched_at is None and cloud not in self._waited:
-                    new.append(self._asked[cloud])
-                self._waited.add(cloud)
-        wait(new, timeout=self.settings.monitor.call_timeout_s)
-        for cloud, future in list(self._asked.items()):
-            if not future.done():
-                continue
-            del self._asked[cloud]
-            try:
-                self.store.offers.replace(cloud, list(future.result()), now)
-                self._outdated.discard(cloud)
-            except StoreError:
-                raise
-            except (CloudError, CancelledError) as error:
-                _log.warning("offers could not be read", cloud=cloud, error=str(error))
-            except Exception as error:  # a broken adapter must not stop the tick
-                _log.error("provider raised what its contract forbids", cloud=cloud, exc_info=error)
+        """Read the offers of clouds whose offers are older than the settings allow."""
+        monitor = self.settings.monitor
+        self.pricing.refresh(
+            self.settings.clouds,
+            self.clock.now(),
+            interval_s=monitor.offers_interval_s,
+            patience_s=monitor.call_timeout_s,
+        )
 
     def _end(self, owner: Ownership, meter: self_usage.Meter) -> None:
         """The monitor's last words, for which nobody waits longer than there is time."""
