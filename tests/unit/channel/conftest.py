@@ -1,4 +1,4 @@
-"""Estates with osquery hosts."""
+"""Estates whose channel is asked without a socket."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from fleets import Fleet
+from spoken import Estate
 
 
 @pytest.fixture
@@ -19,5 +20,12 @@ def fleet() -> Iterator[Fleet]:
 def shut() -> Iterator[Fleet]:
     """One for all that are only refused."""
     made = Fleet()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def estate() -> Iterator[Estate]:
+    made = Estate()
     yield made
     made.close()

@@ -2,110 +2,27 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from heralded import OPS, Bench, Scripted
 
 from cloudmon import logs, plugins
 from cloudmon.errors import Fenced, NoticeRefused, NotifierUnavailable, SettingsError, StoreUnavailable
-from cloudmon.model.changes import Change, FindingEnd, Telling
+from cloudmon.model.changes import Change, Telling
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.messages import DeliveryState
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor import herald as heralds
-from cloudmon.monitor.herald import Herald
 from cloudmon.notices import trying, wording
 from cloudmon.notifier import Notice
 from cloudmon.settings import Settings
 from cloudmon.settings.notify import NotifySettings
 from cloudmon.settings.policies import PolicySettings, RemedySettings, RuleSettings
-from cloudmon.store import Store, open_store
-from cloudmon.testing import FakeClock
 from cloudmon.testing.crashes import crashing
-
-OPS = NotifySettings(kind="scripted")
-
-
-@dataclass
-class Scripted:
-    """A notifier that plays a script: errors are raised, text is remarked; then it takes all."""
-
-    name: str = "ops"
-    script: deque[Exception | str] = field(default_factory=deque)
-    got: list[Notice] = field(default_factory=list)
-
-    def send(self, notice: Notice) -> str:
-        self.got.append(notice)
-        said = self.script.popleft() if self.script else ""
-        if isinstance(said, Exception):
-            raise said
-        return said
-
-    @property
-    def titles(self) -> list[str]:
-        return [notice.title for notice in self.got]
-
-
-class Bench:
-    """A store, a clock, notifiers, and a herald between them."""
-
-    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.store = store
-        self.clock = FakeClock()
-        self.owner = store.monitors.begin(host="here", pid=1, now=self.clock.now())
-        self.notifiers = {"ops": Scripted("ops"), "boss": Scripted("boss")}
-        monkeypatch.setattr(plugins, "notifier", lambda kind: lambda name, options, **_: self.notifiers[name])
-        monkeypatch.setattr(Settings, "notifier_options", lambda self, name: None)
-        self.herald = self.begin()
-        self.herald.run()  # it is introduced: nothing is open
-
-    @property
-    def ops(self) -> Scripted:
-        return self.notifiers["ops"]
-
-    def settings(self, *policies: PolicySettings, **notify: NotifySettings) -> Settings:
-        return Settings(author="me", notify=notify or {"ops": OPS}, policies=policies)
-
-    def begin(self, *policies: PolicySettings, start: heralds.Start | None = None, **notify: NotifySettings) -> Herald:
-        found = self.settings(*policies, **notify)
-        self.herald = Herald(self.store, self.owner, self.clock, found, start=start or (lambda _, work: work()))
-        return self.herald
-
-    def write(self, *changes: Change) -> None:
-        self.store.ledger.write(self.owner, changes, now=self.clock.now())
-
-    def open(self, subject: str = "x/1", message: str = "not well", **other: Any) -> None:
-        values: dict[str, Any] = {"kind": FindingKind.FAULT, "tenant": "default", "severity": "warning", **other}
-        finding = Finding(subject=subject, message=message, evidence={}, opened_at=self.clock.now(), **values)
-        self.write(Change(values["tenant"], findings=(finding,)))
-
-    def end(self, subject: str = "x/1", kind: FindingKind = FindingKind.FAULT) -> None:
-        self.write(Change("default", findings=(FindingEnd(kind, subject),)))
-
-    def run(self, seconds: float = 0.0) -> bool:
-        """Let so much time pass, a look each second; whether a trial was answered."""
-        answered = self.herald.run()
-        for _ in range(int(seconds)):
-            self.clock.advance(1)
-            answered = self.herald.run() or answered
-        return answered
-
-    def log(self) -> list[tuple[str, DeliveryState, int]]:
-        """The deliveries, oldest first: title, state, tries."""
-        return [(one.title, one.state, one.attempts) for one in reversed(self.store.messages.deliveries(EVERYONE))]
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    store = open_store("memory", log_key=b"k" * 32, anchor_dir=None, now=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
-    yield Bench(store, monkeypatch)
-    store.close()
 
 
 def test_what_becomes_of_a_finding_is_told_once_each(bench: Bench) -> None:
@@ -118,71 +35,6 @@ def test_what_becomes_of_a_finding_is_told_once_each(bench: Bench) -> None:
     assert bench.ops.titles == ["warning: not well", "critical now: on fire", "ended: on fire"]
     assert {state for _, state, _ in bench.log()} == {DeliveryState.SENT}
     assert bench.store.messages.waiting(EVERYONE, 9) == []
-
-
-BOSS = NotifySettings(kind="scripted", severity="critical", most_a_minute=3)
-
-
-def test_who_is_new_is_told_once_of_what_is_open_already(bench: Bench) -> None:
-    """Of what he subscribes to, not of what has ended, and not again by a successor; the others hear nothing new."""
-    bench.open("x/1", "smokes")
-    bench.open("x/2", "on fire", severity="critical")
-    bench.open("x/3", "was on fire", severity="critical")
-    bench.end("x/3")
-    bench.run(5)
-    told = list(bench.ops.titles)
-    bench.begin(ops=OPS, boss=BOSS)
-    bench.run(5)
-    assert bench.notifiers["boss"].titles == ["critical: on fire"]
-    bench.begin(ops=OPS, boss=BOSS)
-    bench.open("x/4", "on fire too", severity="critical")
-    bench.end("x/2")
-    bench.run(5)
-    assert bench.notifiers["boss"].titles == ["critical: on fire", "critical: on fire too", "ended: on fire"]
-    assert [title for title in bench.ops.titles if title not in told] == ["critical: on fire too", "ended: on fire"]
-
-
-def test_what_changes_while_somebody_new_comes_is_told_him_once(bench: Bench) -> None:
-    """A message that nobody has routed yet is about what he is told of as open, or about what has ended."""
-    bench.open("x/1", "one", severity="critical")
-    bench.end("x/1")
-    bench.open("x/2", "two", severity="critical")
-    bench.begin(ops=OPS, boss=BOSS)
-    bench.run(5)
-    assert sorted(bench.ops.titles) == ["critical: one", "critical: two", "ended: one"]
-    assert bench.notifiers["boss"].titles == ["critical: two"]
-
-
-def test_who_is_new_where_much_is_open_is_told_in_one_digest(bench: Bench) -> None:
-    for number in range(4):
-        bench.open(f"x/{number}", severity="critical")
-    bench.begin(ops=OPS, boss=BOSS)
-    bench.run(40)
-    assert bench.notifiers["boss"].titles == ["critical: 4 changes of findings (4 opened)"]
-
-
-def test_who_went_and_came_back_is_new(bench: Bench) -> None:
-    bench.open("x/1", "smokes")
-    bench.run(5)
-    bench.herald.take_over(Settings(author="me"))
-    bench.run(5)
-    bench.open("x/2", "smokes too")
-    bench.herald.take_over(bench.settings())
-    bench.run(5)
-    assert bench.ops.titles == ["warning: smokes", "warning: smokes", "warning: smokes too"]
-
-
-@pytest.mark.parametrize("point", ["store.before-commit", "store.after-commit"])
-def test_a_crash_while_somebody_new_is_told_tells_him_all_the_same_and_once(bench: Bench, point: str) -> None:
-    bench.open("x/1", "on fire", severity="critical")
-    bench.run(5)
-    bench.begin(ops=OPS, boss=BOSS)
-
-    with crashing(point):
-        bench.run()
-    bench.begin(ops=OPS, boss=BOSS)
-    bench.run(5)
-    assert bench.notifiers["boss"].titles == ["critical: on fire"]
 
 
 def test_a_quiet_estate_reads_nothing_and_writes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,21 +235,6 @@ def test_a_rule_that_calls_by_name_is_told_to_him_alone_and_so_is_its_end(bench:
     bench.run(1)
     assert bench.ops.titles == ["warning: other"]
     assert bench.notifiers["boss"].titles == ["warning: other", "info: busy", "ended: busy"]
-
-
-def test_who_is_new_is_told_of_what_a_rule_would_have_told_him_and_of_nothing_else_that_it_found(bench: Bench) -> None:
-    busy = RuleSettings(
-        name="busy", when="load.one > 9.0", then=(RemedySettings(verb="notify", arguments={"to": "boss"}),)
-    )
-    shop = PolicySettings(name="shop", rules=(busy,))
-    bench.begin(shop, ops=OPS)
-    for number in (1, 2):
-        bench.open(f"x/{number}:shop/busy", f"busy {number}", kind=FindingKind.DETECTED)
-    bench.write(Change("default", tells=(Telling(FindingKind.DETECTED, "x/1:shop/busy", "boss"),)))
-    bench.begin(shop, ops=OPS, boss=OPS)
-    bench.run(5)
-    assert bench.notifiers["boss"].titles == ["warning: busy 1"]
-    assert bench.ops.titles == []
 
 
 def trial(bench: Bench, name: str = "ops") -> str:
