@@ -54,8 +54,10 @@ def treat(case: Case, symptoms: Sequence[Symptom], under_way: Sequence[Intent], 
         control = case.aset.control(kind, member.ordinal, now)
         if control is not None:
             return Waiting(case.subject, f"{symptoms[0].message}; held by {kind} of {control.owner}", control.until)
-    if under_way:
-        return Waiting(case.subject, f"{under_way[0].verb} is on its way inside it", under_way[0].deadline)
+    # What an agent that fell silent was to do holds nothing up: a boot may be what it needs.
+    awaited = [one for one in under_way if one.verb.value in takes]
+    if awaited:
+        return Waiting(case.subject, f"{awaited[0].verb} is on its way inside it", awaited[0].deadline)
     waiting: Decision = None
     for symptom in sorted(symptoms, key=lambda one: (SEVERITIES.index(one.rule.severity), one.key)):
         found = _rung(case, symptom, takes=takes)

@@ -205,6 +205,11 @@ def test_one_action_at_a_time() -> None:
     assert isinstance(treated(symptom(*LADDER), under_way=(command,)), Waiting)
 
 
+def test_a_node_need_not_wait_for_what_its_silent_agent_was_to_do() -> None:
+    command = replace(intent(Verb.SCAN, IntentState.RECORDED))
+    assert step(treated(symptom(*LADDER), under_way=(command,), takes=())).intent.verb is Verb.REBOOT
+
+
 @pytest.mark.parametrize(
     "of",
     [
