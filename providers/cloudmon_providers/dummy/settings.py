@@ -61,7 +61,8 @@ class Faults(_Group):
 class Guests(_Group):
     """What goes on inside machines whose user data brings the agent: guests in the monitor's own process, which speak
     to it as any agent does, are struck by faults, and do what it asks of them. Rates are per machine and hour; the seed
-    decides when and which ones. A machine is struck only while it is well."""
+    decides when and which ones. A machine is struck only while it is well. What is in them is in memory: with the next
+    monitor all are well."""
 
     crashed_per_h: Rate = Field(default=0, description="An application falls down.")
     malware_per_h: Rate = Field(default=0, description="A file turns up that says it is EICAR's test file.")
