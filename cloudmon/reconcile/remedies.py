@@ -16,7 +16,7 @@ from cloudmon.model.changes import Change
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.policies import Remedy, RuleState, Symptom
 from cloudmon.model.sets import ControlKind
-from cloudmon.reconcile import accounts, commands, decide
+from cloudmon.reconcile import accounts, commands, decide, power
 from cloudmon.reconcile import case as cases
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
@@ -29,7 +29,7 @@ SEVERITIES = ("critical", "warning", "info")
 NOTIFY = "notify"
 """A rung that tells somebody, see :mod:`cloudmon.reconcile.calling`: not an action, and not counted as one."""
 POWER: Mapping[str, Power] = {"stop": Power.STOPPED, "suspend": Power.SUSPENDED, "isolate": Power.ISOLATED}
-"""Remedies that change what the appliance is wanted to be: done by the node's own ladder, and kept so."""
+"""Remedies that change what the appliance is wanted to be, and so are kept."""
 
 
 def treat(case: Case, symptoms: Sequence[Symptom], under_way: Sequence[Intent], *, takes: Container[str]) -> Decision:
@@ -94,7 +94,7 @@ def _rung(case: Case, symptom: Symptom, *, takes: Container[str]) -> Decision:
         ended = decide.end(case, ApplianceState.REQUESTED, why, Origin.OBSERVATION, ActionClass.DESTRUCTIVE)
         return _climbing(ended, case, symptom)
     if remedy.verb in POWER:
-        return _climbing(_wants(case, POWER[remedy.verb], why), case, symptom)
+        return _climbing(_brought(case, POWER[remedy.verb], why), case, symptom)
     verb = Verb(remedy.verb)
     if verb in GUEST_VERBS:
         arguments = _arguments(remedy, symptom)
@@ -143,15 +143,19 @@ def _arguments(remedy: Remedy, symptom: Symptom) -> dict[str, str]:
     return found
 
 
-def _wants(case: Case, power: Power, why: str) -> Change:
+def _brought(case: Case, wanted: Power, why: str) -> Decision:
+    """The order that brings it there, under the breakers like any other; in the same write, what it is wanted to be
+    from now on: else its node's own ladder would take it back."""
     member = case.member
-    return Change(
-        tenant=member.tenant,
-        appliance=member.id,
-        expect=cases.expect(member),
-        member={"wanted": power, "attempts": 0, "retry_at": None},
-        log=(cases.log(case, "appliance.wanted", f"{member.ordinal}", wanted=power.value, reason=why),),
-    )
+    order = power.down(replace(case, member=member._replace(wanted=wanted)))
+    if order is None:
+        return None
+    found = decide.step(case, order.verb, Origin.OBSERVATION, why + order.remark, fallback=order.fallback)
+    if not isinstance(found, Step):
+        return found
+    kept = {**found.change.member, "wanted": wanted, "attempts": 0, "retry_at": None}
+    said = cases.log(case, "appliance.wanted", f"{member.ordinal}", wanted=wanted.value, reason=why)
+    return replace(found, change=replace(found.change, member=kept, log=(said, *found.change.log)))
 
 
 def _climbing(decision: Decision, case: Case, symptom: Symptom) -> Decision:

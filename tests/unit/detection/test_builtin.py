@@ -65,6 +65,9 @@ CASES = [
     ("report-silent", "", SILENT, FIRES),
     ("report-silent", "", subject(heard_s=150), QUIET),
     ("report-silent", "", subject(heard_s=900, member={"state": ApplianceState.STOPPED}), QUIET),
+    ("report-silent", "", subject(heard_s=900, member={"state": ApplianceState.ISOLATED}), QUIET),
+    ("report-silent", "", subject(heard_s=900, member={"since": ago(140)}), QUIET),  # released, and not heard yet
+    ("report-silent", "", subject(heard_s=900, member={"since": ago(160)}), FIRES),
     ("report-silent", "", subject(agent=False, told=False), UNKNOWN),
     ("report-silent", "", subject(heard_s=900, member={"incarnation": 2}), UNKNOWN),
     ("application-down", "shop", application(state="down"), FIRES),

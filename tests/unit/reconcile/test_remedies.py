@@ -216,21 +216,39 @@ def test_a_node_need_not_wait_for_what_its_silent_agent_was_to_do() -> None:
         member(state=ApplianceState.STOPPED),
         member(state=ApplianceState.FAULTED),
         member(wanted=Power.STOPPED),
+        member(state=ApplianceState.ISOLATED, wanted=Power.ISOLATED),
         member(retry_at=ahead(5)),
     ],
-    ids=["stopped", "faulted", "wanted off", "just rebooted"],
+    ids=["stopped", "faulted", "wanted off", "isolated", "just rebooted"],
 )
 def test_an_appliance_whose_node_is_not_well_is_not_treated(of: Any) -> None:
     """The node's own ladder comes first."""
     assert treated(symptom(*LADDER), of=of) is None
 
 
-def test_stopping_by_rule_is_kept() -> None:
-    """The appliance is wanted stopped from now on: the node's ladder would start it again otherwise."""
-    change = treated(symptom(Remedy("stop")))
-    assert isinstance(change, Change)
-    assert change.member["wanted"] is Power.STOPPED
-    assert climbed(change).rung == 1
+@pytest.mark.parametrize(
+    ("remedy", "verbs", "verb", "wanted"),
+    [
+        pytest.param("stop", {"stop_node"}, Verb.STOP, Power.STOPPED, id="stopped"),
+        pytest.param("isolate", {"stop_node", "isolate_node"}, Verb.ISOLATE, Power.ISOLATED, id="isolated"),
+        pytest.param(
+            "suspend", {"isolate_node"}, Verb.ISOLATE, Power.SUSPENDED, id="isolated in place of a suspension"
+        ),
+    ],
+)
+def test_what_a_rule_puts_out_of_service_is_kept_so(remedy: str, verbs: set[str], verb: Verb, wanted: Power) -> None:
+    """The appliance is wanted so from now on: the node's ladder would start it again otherwise. It is an action of the
+    rule's, and so under the breakers."""
+    found = step(treated(symptom(Remedy(remedy)), view=view(node(), verbs=frozenset(verbs))))
+    assert (found.intent.verb, found.intent.origin) == (verb, Origin.OBSERVATION)
+    assert found.intent.action_class is ActionClass.DISRUPTIVE
+    assert found.change.member["wanted"] is wanted
+    assert climbed(found).rung == 1
+
+
+def test_where_the_cloud_cannot_isolate_the_next_rung_is_taken() -> None:
+    found = treated(symptom(Remedy("isolate"), Remedy("stop")), view=view(node(), verbs=frozenset({"stop_node"})))
+    assert step(found).intent.verb is Verb.STOP
 
 
 def test_nothing_is_due_without_symptoms() -> None:

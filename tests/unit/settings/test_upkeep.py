@@ -87,3 +87,12 @@ def test_members_that_know_each_other_are_declared_by_their_template(written: Ca
     (spec,) = load(written("peers = { ports = [5432, 80, 80], hosts = true }", "")).specs()
     assert spec.template.peers == Peers((80, 5432), True)
     assert specs.from_json(specs.to_json(spec)) == spec
+
+
+def test_members_that_are_let_talk_are_declared_with_their_ports(written: Callable[[str, str], Path]) -> None:
+    (spec,) = load(written("peers = { ports = [5432], firewall = true }", "")).specs()
+    assert spec.template.peers == Peers((5432,), firewall=True)
+    assert specs.from_json(specs.to_json(spec)) == spec
+    with pytest.raises(CloudmonError) as refused:
+        load(written("peers = { firewall = true }", ""))
+    assert "has firewall = true and no ports that could be opened" in refused.value.message
