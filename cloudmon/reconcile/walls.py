@@ -71,9 +71,10 @@ class Place:
 
 
 def clouds(estate: Estate) -> frozenset[str]:
-    """Clouds whose groups are worth asking for: members are there that are to be let talk."""
+    """Clouds whose groups matter: members are there that are to be let talk, or something is under way."""
     wanting = {uid for uid, aset in estate.sets.items() if ports_of(aset)}
-    return frozenset(member.cloud for member in estate.members if member.set_uid in wanting) if wanting else frozenset()
+    there = (member.cloud for member in estate.members if member.set_uid in wanting) if wanting else ()
+    return frozenset((*there, *(intent.cloud for intent in estate.intents if intent.verb in VERBS)))
 
 
 def ports_of(aset: ApplianceSet) -> tuple[int, ...]:

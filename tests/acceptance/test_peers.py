@@ -58,8 +58,9 @@ def test_what_changes_is_followed(db: Shop) -> None:
     with db.monitor() as watch:
         watch.settle()
         assert set(peers(db).values()) == {group.name, ""}
-        db.world().open_peers(group, [], [db.nodes()["db/1"]])  # by hand, at the console
-        watch.until(lambda: peers(db)["db/1"] == group.name)
+        db.world().leave_by_hand(db.nodes()["db/1"])
+        db.world().open_by_hand(group.name, 22)
+        watch.until(lambda: peers(db)["db/1"] == group.name and groups(db) == [group])
     db.edit("ports = [5432]", "ports = [5432, 8008]")
     db("apply", "--yes")
     assert [found.ports for found in groups(db)] == [(5432, 8008)]

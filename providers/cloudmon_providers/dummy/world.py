@@ -238,6 +238,16 @@ class World(Ground):
         with self._turn():
             self._wall(self._machines[node_id], isolated=False)
 
+    def leave_by_hand(self, node_id: str) -> None:
+        """Somebody takes the machine out of its group of peers, at the console."""
+        with self._turn(), self._edit(self._machines[node_id]):
+            self._machines[node_id].peers, self._machines[node_id].seen = "", None
+
+    def open_by_hand(self, name: str, *ports: int) -> None:
+        """Somebody gives a group of peers other ports, at the console."""
+        with self._turn():
+            self._groups[name] = PeerGroup(name, ports, self._groups[name].tags)
+
     def hang(self, node_id: str) -> None:
         """The machine reads as it does and obeys nothing but destroy."""
         with self._turn(), self._edit(self._machines[node_id]):

@@ -88,9 +88,11 @@ TROUBLE = ("stopped", "stopping", "failed", "suspended", "suspending")
 
 
 def _slow(node: TrueNode) -> bool:
-    """It never came to run, or took its time."""
+    """It never came to run, or took its time, also to come up again."""
     running = [spell for spell in node.spells if spell.word == "running"]
-    return not running or (running[0].start - node.created_at).total_seconds() > 100
+    ended = node.ended_at or node.created_at
+    again = [((spell.end or ended) - spell.start).total_seconds() for spell in node.spells if spell.word == "rebooting"]
+    return not running or max((running[0].start - node.created_at).total_seconds(), *again, 0) > 100
 
 
 def log_verifies(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,16 +18,27 @@ TICKS = 45
 QUIET_TICKS = 400
 
 
-def tell(seed: int, folder: Path, *, url: str = "memory", stubborn: int = 0) -> Bench:
+def tell(
+    seed: int,
+    folder: Path,
+    *,
+    url: str = "memory",
+    stubborn: int = 0,
+    begun: Callable[[Bench], None] | None = None,
+    troubles: Callable[[Bench], None] | None = None,
+) -> Bench:
     """One story: troubles for a while, then quiet, laws asserted all along.
 
-    ``stubborn``: so many orders to end a machine each cloud answers with an error, before it obeys one.
+    ``stubborn``: so many orders to end a machine each cloud answers with an error, before it obeys one. ``begun``: what
+    is otherwise than the seed says, from the beginning on; ``troubles``: what goes wrong before each tick.
     """
     bench = Bench(seed, folder, url=url)
+    if begun is not None:
+        begun(bench)
     for world in bench.worlds.values():
         world.plan_fault("destroy_node", "server_error", stubborn)
     for _ in range(TICKS):
-        trouble(bench)
+        (troubles or trouble)(bench)
         if not bench.tick(bench.chance.randrange(1, 12) if bench.chance.random() < 0.12 else None):
             bench.clock.advance(bench.chance.choice([1, 5, 60, 300]))
             bench.restart()

@@ -209,3 +209,4 @@ def test_clouds_are_asked_for_their_groups_where_members_are_to_be_let_talk() ->
     others = aset(uid=OTHER_UID, name="ledger")
     assert walls.clouds(estate(members, sets=[joined(), others])) == {"east", "west"}
     assert walls.clouds(estate(members, sets=[joined(firewall=False), others])) == frozenset()
+    assert walls.clouds(estate((), sets=[], intents=[asked(CLOSE)])) == {"east"}
