@@ -102,6 +102,16 @@ class Snapshot(Protocol):
 
 
 @runtime_checkable
+class SnapshotEnd(Protocol):
+    """What :class:`Snapshot` kept can be deleted again."""
+
+    def forget_snapshot(self, node_id: str, name: str, kept: str) -> None:
+        """Delete what ``snapshot_node`` kept of this node by this name, and of that what is among ``kept``, the id that
+        it gave: nothing else, whatever carries that id. Quiet where there is no such thing any more, and where the node
+        is gone. ``Refused`` while somebody uses it."""
+
+
+@runtime_checkable
 class Firewall(Protocol):
     """What may reach a node, and what it may reach, is a matter of the cloud. ``Node.isolated``, ``Node.peers`` and
     :meth:`list_peers` say how things stand: after an answer that was lost they say what became of it."""
@@ -185,6 +195,7 @@ ABILITIES: Mapping[str, tuple[type, tuple[str, ...]]] = {
     "suspend": (Suspend, ("suspend_node", "resume_node")),
     "tagging": (Tagging, ("tag_node",)),
     "snapshot": (Snapshot, ("snapshot_node",)),
+    "snapshot-end": (SnapshotEnd, ("forget_snapshot",)),
     "firewall": (Firewall, ("isolate_node", "release_node", "open_peers", "close_peers", "list_peers")),
     "commands": (RunCommand, ("start_command", "command_result")),
     "events": (Events, ("wait_events", "take_events")),

@@ -22,6 +22,8 @@ class Verb(enum.StrEnum):
     TERMINATE = "terminate"
     ADOPT = "adopt"
     SNAPSHOT = "snapshot"
+    SNAPSHOT_END = "snapshot_end"
+    """The end of a snapshot that was kept for as long as the settings say: of the whole set, ordinal 0."""
     ISOLATE = "isolate"
     """Nothing in or out of the node; it goes on as it was."""
     RELEASE = "release"
@@ -77,7 +79,8 @@ class ActionClass(enum.StrEnum):
     DISRUPTIVE = "disruptive"
     DESTRUCTIVE = "destructive"
     RETIREMENT = "retirement"
-    """A termination born of a recorded lease end or removal: its own budget, tried until done."""
+    """A termination born of a recorded lease end or removal, or the end of a snapshot that was kept long enough: its
+    own budget, tried until done."""
 
 
 CLASS_OF: Mapping[Verb, ActionClass] = {
@@ -86,6 +89,7 @@ CLASS_OF: Mapping[Verb, ActionClass] = {
     Verb.RESUME: ActionClass.SAFE,
     Verb.ADOPT: ActionClass.SAFE,
     Verb.SNAPSHOT: ActionClass.SAFE,
+    Verb.SNAPSHOT_END: ActionClass.RETIREMENT,
     Verb.ISOLATE: ActionClass.DISRUPTIVE,
     Verb.RELEASE: ActionClass.SAFE,
     Verb.PEERS_OPEN: ActionClass.SAFE,
@@ -173,7 +177,7 @@ class Intent:
     error: str = ""
     """Class and sentence of the last failure: ``OutOfCapacity: …``."""
     arguments: Mapping[str, str] = field(default_factory=dict)
-    """Of a command, and of what is done to groups of peers: what its verb is told."""
+    """Of a command, of what is done to groups of peers, and of the end of a snapshot: what its verb is told."""
     result: Mapping[str, object] = field(default_factory=dict)
     """Of a command: ``exit``, ``output``, ``error``, ``ended_at``, as the agent told them; empty before. Of a snapshot:
     ``snapshot``, its id."""

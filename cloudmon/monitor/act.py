@@ -14,13 +14,13 @@ from cloudmon import faultpoints
 from cloudmon.clock import Clock
 from cloudmon.engine.workers import Workers
 from cloudmon.errors import CloudError, RateLimited, Unsupported
-from cloudmon.model.actions import Origin, Outcome, Verb
+from cloudmon.model.actions import Outcome, Verb
 from cloudmon.model.identity import Token, ownership_tags
 from cloudmon.model.nodes import Node, NodeRequest
 from cloudmon.model.offers import Offer
 from cloudmon.model.sets import SetSpec
-from cloudmon.provider import Firewall, PowerControl, Provider, Snapshot, Suspend, Tagging, abilities
-from cloudmon.reconcile import walls
+from cloudmon.provider import Firewall, PowerControl, Provider, Snapshot, SnapshotEnd, Suspend, Tagging, abilities
+from cloudmon.reconcile import keeping, walls
 from cloudmon.reconcile.plan import Step
 
 _log = structlog.get_logger(__name__)
@@ -194,15 +194,22 @@ def _adopt(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
 
 
 def _snapshot(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
-    """Keep what is on its volumes. The name is a pure function of the intent: a second try keeps nothing twice, and
-    what rules want within one hour is one snapshot, however many files were found."""
+    """Keep what is on its volumes, once however often it is tried."""
     if not isinstance(provider, Snapshot):
         raise Unsupported("this provider cannot snapshot nodes", cloud=provider.cloud)
     intent = call.step.intent
-    hour = f"{intent.created_at.astimezone(dt.UTC):%Y%m%dT%HZ}"
-    mark = hour if intent.origin is Origin.OBSERVATION else intent.id
-    name = f"cloudmon-{intent.token or intent.node_id}-{mark}".replace(":", "-").replace("/", "-")
-    return Outcome(True, True, made=provider.snapshot_node(intent.node_id, name, call.tags or {})), None
+    return Outcome(
+        True, True, made=provider.snapshot_node(intent.node_id, keeping.name_of(intent), call.tags or {})
+    ), None
+
+
+def _forget(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
+    """Delete what a snapshot kept, and nothing else."""
+    if not isinstance(provider, SnapshotEnd):
+        raise Unsupported("this provider cannot delete snapshots", cloud=provider.cloud)
+    told = call.step.intent.arguments
+    provider.forget_snapshot(told.get("node", ""), told.get("name", ""), told.get("kept", ""))
+    return Outcome(True, True), None
 
 
 def _peers(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
@@ -228,6 +235,7 @@ _VERBS: dict[Verb, Callable[[Provider, Call], tuple[Outcome, Node | None]]] = {
     Verb.RESUME: _resume,
     Verb.ADOPT: _adopt,
     Verb.SNAPSHOT: _snapshot,
+    Verb.SNAPSHOT_END: _forget,
     Verb.ISOLATE: _wall("isolate_node"),
     Verb.RELEASE: _wall("release_node"),
     Verb.PEERS_OPEN: _peers,

@@ -20,6 +20,11 @@ from cloudmon.reconcile.limits import Confirmations
 from cloudmon.reconcile.picture import Estate, Making
 from cloudmon.store import Store
 
+KEPT_LOOK = dt.timedelta(hours=1)
+"""Between two looks for snapshots that were kept long enough."""
+KEPT_AT_ONCE = 100
+"""Snapshots that one such look takes."""
+
 
 def load(store: Store, *, since: dt.datetime, offers: Sequence[Offer]) -> Estate:
     """The estate as the store knows it now.
@@ -132,3 +137,17 @@ def priced(offers: Sequence[Offer], overrides: Mapping[str, Mapping[str, Price]]
         price = prices.get(offer.size)
         found.append(dataclasses.replace(offer, price=price) if price is not None else offer)
     return found
+
+
+@dataclasses.dataclass(slots=True)
+class Kept:
+    """Looks now and then for snapshots that were kept long enough."""
+
+    looked_at: dt.datetime | None = None
+
+    def outlived(self, store: Store, keep_s: float | None, now: dt.datetime) -> Sequence[Intent]:
+        """The intents that took them; none between two looks, and where they are kept without end."""
+        if keep_s is None or (self.looked_at is not None and now - self.looked_at < KEPT_LOOK):
+            return ()
+        self.looked_at = now
+        return store.intents.kept(EVERYONE, now - dt.timedelta(seconds=keep_s), KEPT_AT_ONCE)

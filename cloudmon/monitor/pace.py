@@ -234,6 +234,9 @@ class Paced:
             raise errors.Unsupported("This provider cannot snapshot nodes.", cloud=self.cloud)
         return self._pace.call("snapshot_node", lambda: inner.snapshot_node(node_id, name, tags))
 
+    def forget_snapshot(self, node_id: str, name: str, kept: str) -> None:
+        self._ability("forget_snapshot", node_id, name, kept)
+
     def isolate_node(self, node_id: str) -> None:
         self._ability("isolate_node", node_id)
 

@@ -39,6 +39,8 @@ class Policy:
     """What is detected inside appliances, and what is done about it."""
     notifiers: tuple[str, ...] = ()
     """Names of those through whom somebody can be told."""
+    keep_snapshots_s: float | None = None
+    """Seconds after which snapshots that were taken here are deleted; None: never."""
 
 
 def limits_of(breakers: BreakerSettings, sweep: SweepSettings) -> Limits:
@@ -64,4 +66,5 @@ def policy_of(settings: Settings, today: dt.date, *, confirmed: bool = False) ->
         call_timeout_s=monitor.call_timeout_s,
         rules=settings.rulebook(),
         notifiers=tuple(settings.notify),
+        keep_snapshots_s=monitor.keep_snapshots_s,
     )

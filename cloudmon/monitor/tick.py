@@ -82,6 +82,7 @@ class Monitor:
     """Held by whoever reads, decides and writes; never while somebody waits for a cloud."""
     _looked: bool = False
     """Whether the clouds were seen since the start."""
+    _kept: estates.Kept = field(default_factory=estates.Kept)
     _written: int = 0
     """Counts what was written outside ticks: what a tick read before is out of date then."""
 
@@ -126,6 +127,7 @@ class Monitor:
             self.views, self._looked = views, True
             self._spans(views)
             estate, found = self._look_inside(estate, views, now)
+            estate = replace(estate, outlived=self._kept.outlived(self.store, self.policy.keep_snapshots_s, now))
             asked = estates.born_of(self.store, estate, now)
             desk.follow(estate, asked, now)
             plan = self._plan(estate, views, asked, index, moment)

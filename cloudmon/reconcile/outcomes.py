@@ -11,10 +11,13 @@ from cloudmon.model.changes import Change, Expect, IncarnationUpdate, IntentUpda
 from cloudmon.model.nodes import Node
 from cloudmon.model.sets import Healing
 from cloudmon.model.usage import Dimension, Mark
-from cloudmon.reconcile import adoption, setbacks
+from cloudmon.reconcile import adoption, setbacks, tries
 from cloudmon.reconcile.case import Whose
 from cloudmon.reconcile.plan import Step
 from cloudmon.reconcile.setbacks import Whom
+
+_PURSUED = frozenset({Verb.TERMINATE, Verb.SNAPSHOT_END, Verb.PEERS_OPEN, Verb.PEERS_CLOSE})
+"""What is tried on whatever the cloud says."""
 
 
 def record(  # noqa: PLR0913  # one thing each, named by the caller
@@ -38,11 +41,13 @@ def record(  # noqa: PLR0913  # one thing each, named by the caller
         return _not_launched(step, outcome, attempts, healing, set_name, now)
     if intent.verb is Verb.SNAPSHOT and (outcome.accepted or outcome.final):
         return _kept(step, outcome, now)
+    if intent.verb is Verb.SNAPSHOT_END and outcome.accepted:
+        return _forgotten(step, now)
     if outcome.accepted:
         return _accepted(step, outcome, now)
     if adoption.given_up(intent, outcome, healing.max_attempts):
         return adoption.not_tagged(step, outcome, set_name, now)
-    if not outcome.final or intent.verb in (Verb.TERMINATE, Verb.PEERS_OPEN, Verb.PEERS_CLOSE):
+    if not outcome.final or intent.verb in _PURSUED:
         return _later(step, outcome, now)
     return _failed(step, outcome, attempts, healing, now)
 
@@ -136,6 +141,17 @@ def _kept(step: Step, outcome: Outcome, now: dt.datetime) -> Change:
     )
 
 
+def _forgotten(step: Step, now: dt.datetime) -> Change:
+    """A snapshot is deleted, which is all that there is to see of it."""
+    return Change(
+        tenant=step.intent.tenant,
+        appliance=step.intent.appliance,
+        intents=(_moved(step, IntentState.DONE, {"error": "", "ended_at": now}),),
+        findings=(tries.ended(step.intent),),
+        log=(_log(step, "intent.done", now),),
+    )
+
+
 def _accepted(step: Step, outcome: Outcome, now: dt.datetime) -> Change:
     intent = step.intent
     body: dict[str, object] = {"performed_as": outcome.verb.value} if outcome.verb is not None else {}
@@ -148,7 +164,8 @@ def _accepted(step: Step, outcome: Outcome, now: dt.datetime) -> Change:
 
 
 def _later(step: Step, outcome: Outcome, now: dt.datetime) -> Change:
-    """Perhaps performed, perhaps not; or what is never given up: a termination, or what a group of peers is to be."""
+    """Perhaps performed, perhaps not; or what is never given up: a termination, the end of a snapshot, or what a group
+    of peers is to be."""
     intent = step.intent
     wait = dt.timedelta(seconds=min(900, 15 * 2 ** min(intent.attempts, 6)))
     return Change(

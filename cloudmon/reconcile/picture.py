@@ -182,6 +182,8 @@ class Estate:
     """Open ones, inside appliances."""
     rules: Sequence[RuleState] = ()
     inside: Inside = field(default_factory=Inside)
+    outlived: Sequence[Intent] = ()
+    """Intents that took snapshots which were kept long enough, and of whose end none is written down."""
     made: Mapping[str, Making] = field(default_factory=dict)
     """By set uid: what is known of sets in whose roll-out of an image something may be due."""
 

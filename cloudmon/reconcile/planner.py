@@ -21,6 +21,7 @@ from cloudmon.reconcile import (
     commands,
     decide,
     endings,
+    keeping,
     launch,
     leases,
     putback,
@@ -153,6 +154,8 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
     for group in walls.due(estate, views, index.by_set, index.findings, moment):
         turn.file(group)
     found.notes.extend(walls.notes(estate, views))
+    for ended in keeping.due(estate.outlived, estate.intents, views, index.findings, moment):
+        turn.file(ended)
     known_members = {member.id: member for member in estate.members} if estate.commands else {}
     found.changes.extend(commands.review(estate.commands, known_members, moment.now))
     _endings(turn)

@@ -102,6 +102,9 @@ class MonitorSettings(Group):
     """Duration between two readings of a cloud's offers and prices. They change rarely and cost many calls."""
     keep_deliveries_s: Annotated[WholeSeconds, Field(ge=3_600)] = 2_592_000
     """Duration for which it is kept what notifiers were given, and what came of it, once it has come to its end."""
+    keep_snapshots_s: Annotated[WholeSeconds, Field(ge=86_400)] | None = None
+    """Duration for which snapshots are kept that this estate took, by rule or because somebody asked: after it they are
+    deleted from their cloud, and no others ever are. None: nobody deletes them but you."""
     log_format: Literal["console", "json"] = "console"
     """``console`` for people, ``json`` for collectors: one object a line."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

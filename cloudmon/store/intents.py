@@ -20,6 +20,7 @@ _NEWEST_FIRST = (intents.c.created_at.desc(), intents.c.id.desc())
 # Written out, so that the partial indexes over exactly these serve them.
 _ASKED = sa.text("intents.request_id <> ''")
 _OPEN = sa.text("intents.state IN ('recorded', 'performed', 'incident')")
+_SNAPSHOTS = sa.text("intents.verb IN ('snapshot', 'snapshot_end')")
 _PENDING = sa.text("intents.state IN ('recorded', 'performed')")
 
 
@@ -55,6 +56,17 @@ class Intents:
         hurts = row.action_class != ActionClass.SAFE
         failed = sa.and_(row.verb == Verb.LAUNCH, row.state == IntentState.FAILED)
         return self._where(scope, row.created_at >= since, sa.or_(hurts, failed))
+
+    def kept(self, scope: Scope, before: dt.datetime, limit: int) -> list[Intent]:
+        """Those that took a snapshot before then, of whose end none is written down that is open or done. Oldest
+        first."""
+        row = intents.c
+        ends = self._where(scope, _SNAPSHOTS, row.verb == Verb.SNAPSHOT_END, row.state != IntentState.FAILED)
+        ended = {(one.cloud, one.arguments.get("kept")) for one in ends}
+        taken = self._where(
+            scope, _SNAPSHOTS, row.verb == Verb.SNAPSHOT, row.state == IntentState.DONE, row.ended_at < before
+        )
+        return [one for one in taken if (one.cloud, one.result.get("snapshot")) not in ended][:limit]
 
     def get(self, scope: Scope, intent_id: str) -> Intent | None:
         """The intent of that id, or None."""

@@ -165,6 +165,7 @@ class IntentRow(Row, table=True):
         index("ix_intents_request", "request_id", where="request_id <> ''"),
         index("ix_intents_member", "set_uid", "ordinal", "created_at"),
         index("ix_intents_pending", "set_uid", "ordinal", "created_at", where="state IN ('recorded', 'performed')"),
+        index("ix_intents_snapshots", "created_at", where="verb IN ('snapshot', 'snapshot_end')"),
     )
     id: str = text(key=True)
     set_uid: str = text()

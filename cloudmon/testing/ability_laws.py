@@ -14,8 +14,10 @@ from cloudmon.testing.law_words import ODD_IDS, LawWords
 VERBS = tuple(verb for _, verbs in ABILITIES.values() for verb in verbs)
 HEARING = ABILITIES["events"][1]
 ASKED = "command_result"
+FORGETTING = "forget_snapshot"
+"""About what was kept of a node, which may be gone."""
 GROUPING = ("open_peers", "close_peers", "list_peers")
-ON_NODES = tuple(verb for verb in VERBS if verb not in (*HEARING, *GROUPING, ASKED))
+ON_NODES = tuple(verb for verb in VERBS if verb not in (*HEARING, *GROUPING, ASKED, FORGETTING))
 """Verbs that are about one node."""
 ORDERS = tuple(verb for verb in ON_NODES if verb != "tag_node")
 
@@ -40,6 +42,8 @@ class AbilityLaws(LawWords):
             method(node_id, {"conformance": "yes"})
         elif verb == "snapshot_node":
             method(node_id, "conformance", {"conformance": "yes"})
+        elif verb == FORGETTING:
+            method(node_id, "conformance", "conformance-0")
         elif verb == "start_command":
             method(node_id, [["true"]], 30.0)
         elif verb == ASKED:
@@ -166,6 +170,36 @@ class AbilityLaws(LawWords):
         assert kept("conformance-2") not in ("", first)
         assert self._provider.get_node(node.id).state is NodeState.RUNNING
         assert set(self.listed()) >= {node.id}
+
+    def test_a_snapshot_is_forgotten_by_its_name_and_its_id_and_no_other_is(self) -> None:
+        self._needs("snapshot_node", FORGETTING)
+        node, provider = self.running(), self._provider
+
+        def kept(name: str) -> str:
+            found: str = provider.snapshot_node(node.id, name, dict(node.tags))  # type: ignore[attr-defined]
+            return found
+
+        def forget(name: str, snapshot: str) -> None:
+            provider.forget_snapshot(node.id, name, snapshot)  # type: ignore[attr-defined]
+
+        first, second = kept("conformance-1"), kept("conformance-2")
+        forget("conformance-2", first)
+        forget("conformance-3", first)
+        assert (kept("conformance-1"), kept("conformance-2")) == (first, second)
+        forget("conformance-1", first)
+        forget("conformance-1", first)
+        assert kept("conformance-1") not in ("", first, second)
+        assert kept("conformance-2") == second
+
+    @pytest.mark.parametrize("verb", [FORGETTING])
+    def test_what_was_never_kept_and_a_node_that_is_gone_are_quiet_for(self, verb: str) -> None:
+        self._needs(verb)
+        node = self.running()
+        self._call(verb, node.id)
+        self._provider.destroy_node(node.id)
+        self.goes(node.id)
+        for node_id in (node.id, self.unknown_id):
+            self._call(verb, node_id)
 
     @pytest.mark.parametrize("verb", HEARING)
     def test_nothing_to_tell_is_an_empty_answer_to(self, verb: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cloudmon.errors import Fenced, StoreError
-from cloudmon.model.actions import OPEN_INTENTS, ActionClass, IntentState, Origin, Verb
+from cloudmon.model.actions import OPEN_INTENTS, ActionClass, Intent, IntentState, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, IncarnationState
 from cloudmon.model.changes import (
     Budget,
@@ -348,6 +348,25 @@ class LedgerLaws(StoreWords):
         self.write(Change("default", launched.appliance, incarnations=(update,)))
         (found,) = self._store.incarnations.of(EVERYONE, aset.uid)
         assert (found.offer, found.private_addresses) == (OPENED, ("10.0.0.2", "::1"))
+
+    def test_snapshots_are_kept_until_their_end_is_written_down(self) -> None:
+        """One whose end failed, or is not due, is kept still; of two that tell of one, one end is enough."""
+        member = self.member(self.put())
+
+        def took(number: int, snapshot: str, **other: Any) -> Intent:
+            done = {"state": IntentState.DONE, "ended_at": later(number), "created_at": later(number)}
+            return self.intent(member, Verb.SNAPSHOT, **{**done, "result": {"snapshot": snapshot}, **other})
+
+        def end(snapshot: str, state: IntentState) -> Intent:
+            return self.intent(member, Verb.SNAPSHOT_END, state=state, arguments={"kept": snapshot})
+
+        failed = took(4, "s-4", state=IntentState.FAILED, result={})
+        first, again, kept, young = took(1, "s-1"), took(2, "s-1"), took(3, "s-3"), took(9, "s-9")
+        ends = [end("s-1", IntentState.RECORDED), end("s-3", IntentState.FAILED)]
+        self.write(*(Change("default", opens_intent=one) for one in (first, again, failed, kept, young, *ends)))
+        assert [one.id for one in self._store.intents.kept(EVERYONE, later(9), 9)] == [kept.id]
+        assert [one.id for one in self._store.intents.kept(EVERYONE, later(10), 9)] == [kept.id, young.id]
+        assert [one.id for one in self._store.intents.kept(EVERYONE, later(10), 1)] == [kept.id]
 
     def test_what_nodes_were_asked_for_with_is_known_of_those_that_are_there(self) -> None:
         """Of each member the present node alone, and not of nodes that were adopted: nobody asked for them."""

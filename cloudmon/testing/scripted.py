@@ -52,6 +52,7 @@ class ScriptedProvider:
         self.results: dict[str, CommandResult] = {}
         self.snapshots: dict[tuple[str, str], str] = {}
         """Ids of snapshots, by node and name."""
+        self._kept = 0
         """What commands came to, by id; one that was begun is well at once."""
         self.groups: dict[str, PeerGroup] = {}
         """Groups of peers, by name."""
@@ -114,6 +115,9 @@ class ScriptedProvider:
     def snapshot_node(self, node_id: str, name: str, tags: Mapping[str, str]) -> str:
         kept: str = self._answer("snapshot_node", self._keep, node_id, name, tags)
         return kept
+
+    def forget_snapshot(self, node_id: str, name: str, kept: str) -> None:
+        self._answer("forget_snapshot", self._forget, node_id, name, kept)
 
     def isolate_node(self, node_id: str) -> None:
         self._answer("isolate_node", lambda at: self._wall(at, isolated=True), node_id)
@@ -212,7 +216,14 @@ class ScriptedProvider:
 
     def _keep(self, node_id: str, name: str, _tags: object) -> str:
         self._known(node_id)
-        return self.snapshots.setdefault((node_id, name), f"snapshot-{len(self.snapshots) + 1}")
+        if (node_id, name) not in self.snapshots:
+            self._kept += 1
+            self.snapshots[node_id, name] = f"snapshot-{self._kept}"
+        return self.snapshots[node_id, name]
+
+    def _forget(self, node_id: str, name: str, kept: str) -> None:
+        if self.snapshots.get((node_id, name)) == kept:
+            del self.snapshots[node_id, name]
 
     def _begin(self, node_id: str, _argvs: object, _timeout_s: float) -> str:
         self._known(node_id)

@@ -57,6 +57,7 @@ class TenancyLaws(GuestWords):
         "incarnations.made": lambda store, scope, aset, _: store.incarnations.made(scope, aset.uid),
         "incarnations.at": lambda store, scope, aset, _: store.incarnations.at(scope, aset.uid, later(9)),
         "intents.open": lambda store, scope, _, __: store.intents.open(scope),
+        "intents.kept": lambda store, scope, _, __: store.intents.kept(scope, later(999_999), 9),
         "intents.incidents": lambda store, scope, _, __: store.intents.incidents(scope),
         "intents.recent": lambda store, scope, _, __: store.intents.recent(scope, later(-99)),
         "intents.telling": lambda store, scope, _, __: store.intents.telling(scope, later(-99)),
@@ -158,11 +159,18 @@ class TenancyLaws(GuestWords):
         request = self.request(tenant)
         planted.request_id = request.id
         stuck = self.intent(self.member(aset), Verb.REBOOT, state=IntentState.INCIDENT, request_id=request.id)
+        kept = self.intent(
+            self.member(aset),
+            Verb.SNAPSHOT,
+            state=IntentState.DONE,
+            ended_at=START,
+            result={"snapshot": f"s-{aset.uid}"},
+        )
         usage = self.confirm(launched).usage
         timer = Timer(aset.uid, 1, TimerKind.FAULT, START)
         more = Change(tenant, opens_intent=stuck, usage=usage, timers=(timer,), findings=(planted.finding,))
         store.messages.keep(True)
-        assert self.write(launched, more) == [True, True]
+        assert self.write(launched, more, Change(tenant, opens_intent=kept)) == [True, True, True]
         store.messages.keep(False)
         digest = self.delivery(f"g-{aset.uid}", tenant=tenant, event=DeliveryEvent.DIGEST, due_at=later(9))
         store.messages.route(self._owner, [self.delivery(f"d-{aset.uid}", tenant=tenant), digest])

@@ -339,6 +339,13 @@ class KeepsAnew(DummyProvider):
         return super().snapshot_node(node_id, f"{name}-{uuid.uuid4()}", tags)
 
 
+class ForgetsByName(DummyProvider):
+    """Deletes what has the name, whatever its id is."""
+
+    def forget_snapshot(self, node_id: str, name: str, kept: str) -> None:
+        super().forget_snapshot(node_id, name, super().snapshot_node(node_id, name, {}))
+
+
 def _free(offer: Offer) -> Offer:
     assert offer.price is not None
     price = offer.price.__class__(Decimal(0), offer.price.currency, offer.price.source, offer.price.dated)
@@ -385,6 +392,7 @@ BROKEN: list[tuple[type[DummyProvider], str, tuple[str, ...]]] = [
     (ObeysQuietly, "test_a_suspend_of_what_is_stopped_is_refused", ()),
     (ReplacesAllTags, "test_tags_are_added_and_replaced_and_the_others_kept", ()),
     (KeepsAnew, "test_a_snapshot_is_taken_once_for_each_name_and_its_node_goes_on", ()),
+    (ForgetsByName, "test_a_snapshot_is_forgotten_by_its_name_and_its_id_and_no_other_is", ()),
     (SaysNothingOfWalls, "test_a_node_that_nobody_isolated_is_told_as_such", ()),
     (IsolatesByStopping, "test_an_isolated_node_is_told_as_such_and_goes_on_running", ()),
     (LetsNobodyGo, "test_a_released_node_is_told_as_such", ()),

@@ -28,6 +28,7 @@ OFFER_LAW = "test_a_node_that_never_was_is_not_found_by"
 OTHER_LAWS = (
     "test_nothing_to_tell_is_an_empty_answer_to",
     "test_nothing_is_known_of_a_command_that_was_never_begun_by",
+    "test_what_was_never_kept_and_a_node_that_is_gone_are_quiet_for",
     "test_a_group_that_nobody_is_in_is_quiet_for",
 )
 """Likewise, for verbs that are about no node."""

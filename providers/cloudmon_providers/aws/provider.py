@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
@@ -79,7 +80,7 @@ class AwsProvider(LibcloudProvider):
             return not self._options.run_command
         if verb in ABILITIES["firewall"][1]:
             return not self._options.firewall
-        return verb not in ("tag_node", "snapshot_node", *_ACTIONS)
+        return verb not in ("tag_node", "snapshot_node", "forget_snapshot", *_ACTIONS)
 
     def pages(self) -> Iterator[Sequence[Node]]:
         return self._pages({})
@@ -133,6 +134,13 @@ class AwsProvider(LibcloudProvider):
         if not made:
             raise errors.Refused(f"{self.cloud}: {node_id} has no volumes to keep", cloud=self.cloud)
         return made
+
+    def forget_snapshot(self, node_id: str, name: str, kept: str) -> None:
+        found = snapshots.ids(self._ask("DescribeSnapshots", snapshots.named(node_id, name)), cloud=self.cloud)
+        # By its tags it is what we kept, and by its id what was written down.
+        for snapshot in sorted(set(filter(None, found.split(","))) & set(kept.split(","))):
+            with contextlib.suppress(errors.NotFound):
+                self._ask("DeleteSnapshot", {"SnapshotId": snapshot})
 
     def isolate_node(self, node_id: str) -> None:
         with self._translating("isolate_node"):

@@ -125,6 +125,11 @@ class DummyCloudDriver(NodeDriver):
         with _raising():
             return self.world.snapshot(node_id, name)
 
+    def ex_forget_snapshot(self, node_id: str, name: str, kept: str) -> None:
+        """Keep it no longer."""
+        with _raising():
+            self.world.forget(node_id, name, kept)
+
     def ex_wall(self, verb: str, node_id: str) -> None:
         """``isolate_node`` or ``release_node``."""
         with _raising():

@@ -65,6 +65,8 @@ class Machine:
     ended: float | None = None
     kept: dict[str, str] = field(default_factory=dict)
     """Snapshots of it: ids by name."""
+    snapshots: int = 0
+    """How many were ever taken."""
     isolated: bool = False
     """Nothing comes in or goes out; the rest of what it is let do is remembered."""
     peers: str = ""

@@ -20,7 +20,7 @@ from cloudmon_providers.dummy.world import World
 from cloudmon_providers.dummy.worlds import open_world
 
 EVENT_VERBS, COMMAND_VERBS = ABILITIES["events"][1], ABILITIES["commands"][1]
-OWN_VERBS = frozenset(("snapshot_node", *ABILITIES["firewall"][1]))
+OWN_VERBS = frozenset(("snapshot_node", "forget_snapshot", *ABILITIES["firewall"][1]))
 """Those that the shared adapter knows nothing of."""
 
 
@@ -95,6 +95,11 @@ class DummyProvider(LibcloudProvider):
         with self._translating("snapshot_node"):
             self._has("snapshot_node")
             return self._cloud.ex_snapshot_node(node_id, name)
+
+    def forget_snapshot(self, node_id: str, name: str, kept: str) -> None:
+        with self._translating("forget_snapshot"):
+            self._has("forget_snapshot")
+            self._cloud.ex_forget_snapshot(node_id, name, kept)
 
     def isolate_node(self, node_id: str) -> None:
         with self._translating("isolate_node"):

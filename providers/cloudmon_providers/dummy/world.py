@@ -121,8 +121,22 @@ class World(Ground):
                 raise CloudRefusalError(404, "InvalidNode.NotFound", f"there is no machine {node_id}")
             if name not in machine.kept:
                 with self._edit(machine):
-                    machine.kept = {**machine.kept, name: f"snap-{machine.id[3:]}-{len(machine.kept) + 1}"}
+                    machine.snapshots += 1
+                    machine.kept = {**machine.kept, name: f"snap-{machine.id[3:]}-{machine.snapshots}"}
             return machine.kept[name]
+
+    def forget(self, node_id: str, name: str, kept: str) -> None:
+        """Delete a snapshot, by its name and its id."""
+        with self._call("forget_snapshot") as (call, _):
+            try:
+                machine = self._known(node_id, call.at)
+            except CloudRefusalError as refusal:
+                if refusal.status != 404:
+                    raise
+                return  # this cloud has forgotten its machine with all that was kept of it
+            if machine.kept.get(name) == kept:
+                with self._edit(machine):
+                    machine.kept = {other: one for other, one in machine.kept.items() if other != name}
 
     def wall(self, verb: str, node_id: str) -> None:
         """Let nothing into or out of a machine (``isolate_node``), or again what was let before (``release_node``)."""

@@ -51,6 +51,7 @@ METHOD = {
     Verb.TERMINATE: "destroy_node",
     Verb.ADOPT: "tag_node",
     Verb.SNAPSHOT: "snapshot_node",
+    Verb.SNAPSHOT_END: "forget_snapshot",
     Verb.ISOLATE: "isolate_node",
     Verb.RELEASE: "release_node",
     Verb.PEERS_OPEN: "open_peers",

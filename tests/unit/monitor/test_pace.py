@@ -77,6 +77,9 @@ class Full(Core):
         self.asked.append(f"snapshot_node {node_id} {name} {dict(tags)}")
         return "snap-1"
 
+    def forget_snapshot(self, node_id: str, name: str, kept: str) -> None:
+        self.asked.append(f"forget_snapshot {node_id} {name} {kept}")
+
     def isolate_node(self, node_id: str) -> None:
         self.asked.append(f"isolate_node {node_id}")
 
@@ -330,6 +333,7 @@ def test_wrapped_a_provider_still_has_its_abilities_and_no_others(clock: FakeClo
         pytest.param("resume_node", ("n-1",), "resume_node n-1", id="resume_node"),
         pytest.param("tag_node", ("n-1", {"a": "b"}), "tag_node n-1 {'a': 'b'}", id="tag_node"),
         pytest.param("snapshot_node", ("n-1", "s", {}), "snapshot_node n-1 s {}", id="snapshot_node"),
+        pytest.param("forget_snapshot", ("n-1", "s", "k"), "forget_snapshot n-1 s k", id="forget_snapshot"),
         pytest.param("isolate_node", ("n-1",), "isolate_node n-1", id="isolate_node"),
         pytest.param("release_node", ("n-1",), "release_node n-1", id="release_node"),
         pytest.param("open_peers", (GROUP, ["n-1"], []), "open_peers cloudmon-peers-x ['n-1'] []", id="open_peers"),

@@ -48,3 +48,21 @@ def test_an_answer_that_is_something_else_is_not_taken_for_none(ec2, make, body)
     with pytest.raises(errors.UnexpectedAnswer):
         make().snapshot_node("i-1", "evidence-1", {})
     assert ec2.actions == ["DescribeSnapshots"]
+
+
+DELETED = f"<DeleteSnapshotResponse {SPACE}><return>true</return></DeleteSnapshotResponse>"
+
+
+def test_only_what_has_both_the_name_and_the_id_is_deleted(ec2, make) -> None:
+    ec2.will(answer("DescribeSnapshots", "snap-1", "snap-2", "snap-8")).will(DELETED).will(DELETED)
+    make().forget_snapshot("i-1", "evidence-1", "snap-1,snap-2,snap-9")
+    looked, *deleted = ec2.forms
+    assert (looked["Filter.1.Value.1"], looked["Filter.2.Value.1"]) == ("evidence-1", "i-1")
+    assert [one["SnapshotId"] for one in deleted] == ["snap-1", "snap-2"]
+    assert ec2.actions == ["DescribeSnapshots", "DeleteSnapshot", "DeleteSnapshot"]
+
+
+def test_what_is_gone_already_is_quiet(ec2, make) -> None:
+    ec2.will(answer("DescribeSnapshots"))
+    make().forget_snapshot("i-1", "evidence-1", "snap-1")
+    assert ec2.actions == ["DescribeSnapshots"]
