@@ -170,8 +170,8 @@ class Healing:
     """Launches that fail in a row, on one offer after another, before launching pauses for ``backoff_max_s`` and an
     incident is open."""
     power: str = "keep"
-    """When a node is found stopped, suspended or isolated that should run: ``keep`` starts it again;
-    ``accept`` takes it as somebody's wish."""
+    """When a node is found stopped or suspended that should run: ``keep`` starts it again; ``accept`` takes it as
+    somebody's wish. One that is found isolated stays so until it is released."""
 
 
 @dataclass(frozen=True, slots=True)

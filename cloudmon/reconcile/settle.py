@@ -147,6 +147,9 @@ def _arrive(case: Case, state: ApplianceState, reason: str) -> Change:
     if not commanded and case.aset.spec.healing.power == "accept" and state is not ApplianceState.RUNNING:
         # Whoever stopped it is taken to have meant it.
         values["wanted"] = Power(state.value)
+    elif state is ApplianceState.ISOLATED and not confirmed and _cut_off(case):
+        # Always: nothing that was cut off talks again but by somebody's wish.
+        values["wanted"] = Power.ISOLATED
     elif cause is Cause.FAULT and _turned_off(case, state):
         values |= setbacks.lost(case.aset.spec.healing, member.rung, case.now)
     incarnation: dict[str, object] = {
@@ -186,6 +189,15 @@ def _turned_off(case: Case, state: ApplianceState) -> bool:
     """Whether it went off though it is wanted running, and no action of ours explains that."""
     before = case.member.state in (ApplianceState.RUNNING, ApplianceState.FAULTED)
     return state in STOPPED_STATES and before and case.member.wanted is Power.RUNNING and case.intent is None
+
+
+def _cut_off(case: Case) -> bool:
+    """Whether it ran until somebody isolated it in the cloud, as a store that was put back may have forgotten; and not
+    just a listing that is behind its release."""
+    member, view = case.member, case.view
+    lag = cases.seconds(view.lag_s + view.call_timeout_s) if view is not None else dt.timedelta()
+    ran = member.state in (ApplianceState.RUNNING, ApplianceState.LAUNCHING)
+    return ran and member.wanted is Power.RUNNING and case.seen_at > member.since + lag
 
 
 def _swap(case: Case, state: ApplianceState) -> tuple[UsageEvent, ...]:

@@ -215,8 +215,8 @@ class HealingSettings(Group):
     """Launches that fail in a row, on one offer after another, before launching pauses for ``backoff_max_s`` and an
     incident is open."""
     power: Literal["keep", "accept"] = "keep"
-    """When a node is found stopped, suspended or isolated that should run: ``keep`` starts it again,
-    ``accept`` takes it as somebody's wish."""
+    """When a node is found stopped or suspended that should run: ``keep`` starts it again, ``accept`` takes it as
+    somebody's wish. One that is found isolated stays so until it is released."""
 
     @field_validator("ladder")
     @classmethod

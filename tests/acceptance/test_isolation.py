@@ -70,6 +70,19 @@ def test_an_isolated_appliance_stays_so_and_is_paid_for_until_it_is_released(two
     assert rows[0]["measured_s"] + rows[0]["estimated_s"] == pytest.approx(ran, abs=21)
 
 
+def test_what_somebody_cut_off_in_the_cloud_stays_so_until_it_is_released(two: Shop) -> None:
+    node = two.nodes()["web/1"]
+    with two.monitor() as watch:
+        watch.over(60)
+        two.world().isolate_by_hand(node)
+        watch.over(600)
+    assert two.truth()[node].isolated
+    assert two.states() == {"web/1": "isolated", "web/2": "running"}
+    assert "its node was found isolated" in two("why", "web/1").stdout
+    two("act", "web/1", "release", *REASON)
+    assert not two.truth()[node].isolated
+
+
 def test_an_order_whose_answer_was_lost_is_settled_by_looking(two: Shop) -> None:
     two.world().plan_fault("isolate_node", "timeout_after_effect")
     two("act", "web/1", "isolate", *REASON)

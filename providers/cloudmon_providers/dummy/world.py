@@ -247,6 +247,11 @@ class World(Ground):
         with self._turn() as at, self._edit(self._machines[node_id]):
             life.obeys(self._machines[node_id], "stop_node", at, self.settings)
 
+    def isolate_by_hand(self, node_id: str) -> None:
+        """Somebody lets nothing into or out of the machine, at the console."""
+        with self._turn():
+            self._wall(self._machines[node_id], isolated=True)
+
     def release_by_hand(self, node_id: str) -> None:
         """Somebody lets the machine talk again, at the console."""
         with self._turn():

@@ -59,11 +59,12 @@ def _ask(bench: Bench) -> None:
 
 
 def _hands(bench: Bench) -> None:
-    """Somebody lets one talk again, at the console."""
+    """Somebody lets one talk again, or cuts one off, at the console."""
     nodes = alive(bench)
     if nodes:
         cloud, node = bench.chance.choice(nodes)
-        bench.worlds[cloud].release_by_hand(node.id)
+        world = bench.worlds[cloud]
+        bench.chance.choice((world.release_by_hand, world.isolate_by_hand))(node.id)
 
 
 def _group(bench: Bench) -> None:
@@ -103,7 +104,7 @@ def walls_are_as_wanted(bench: Bench) -> None:
     for member, aset, node in _living(bench):
         if _held(bench, member, aset):
             continue
-        powerless = bench.worlds[member.cloud].settings.lacks >= LACKS[-1]
+        powerless = bench.worlds[member.cloud].settings.lacks >= LACKS[-1] and node.word == "running"
         if member.wanted is Power.ISOLATED or (member.wanted is Power.SUSPENDED and powerless):
             assert node.isolated, f"walls: {member.id} is wanted {member.wanted} and its node {node.id} is not isolated"
         if member.state in (ApplianceState.RUNNING, ApplianceState.ISOLATED):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pictures import ALL_VERBS, aset, case, estate, intent, member, node, plan, request, view
+from pictures import ALL_VERBS, ago, aset, case, estate, intent, member, node, plan, request, view
 
 from cloudmon.model.actions import IntentState, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, Member, Power
 from cloudmon.model.nodes import Node, NodeState
 from cloudmon.model.requests import RequestState, RequestVerb
-from cloudmon.model.sets import Healing
 from cloudmon.reconcile import requests
 from cloudmon.reconcile.picture import Condition, condition_of
 from cloudmon.reconcile.plan import Plan
@@ -171,12 +170,26 @@ def test_what_somebody_released_in_the_cloud_is_told_and_isolated_again() -> Non
     assert due(of._replace(state=RUNNING), FREE) == [Verb.ISOLATE]
 
 
-def test_what_somebody_isolated_in_the_cloud_is_released_or_taken_as_meant() -> None:
-    assert due(member(ISOLATED), WALLED) == [Verb.RELEASE]
-    accepting = aset(1, healing=Healing(power="accept"))
-    change = settle(case(member(), WALLED, aset=accepting))
+@pytest.mark.parametrize(
+    ("of", "other", "wanted"),
+    [
+        pytest.param(member(), {}, Power.ISOLATED, id="somebody cut it off, or the store forgot"),
+        pytest.param(member(ApplianceState.LAUNCHING), {}, Power.ISOLATED, id="adopted as it was"),
+        pytest.param(member(since=ago(40)), {}, None, id="a listing that is behind its release"),
+        pytest.param(member(STOPPED), {"intent": intent(Verb.START, IntentState.PERFORMED)}, None, id="started by us"),
+        pytest.param(member(wanted=Power.SUSPENDED), {"intent": intent(Verb.ISOLATE)}, None, id="isolated by us"),
+    ],
+)
+def test_what_somebody_cut_off_stays_so_until_it_is_released(
+    of: Member, other: dict[str, Any], wanted: Power | None
+) -> None:
+    change = settle(case(of, WALLED, view=view(WALLED, lag_s=30, call_timeout_s=30), **other))
     assert change is not None
-    assert change.member["wanted"] is Power.ISOLATED
+    assert (change.member["state"], change.member.get("wanted")) == (ISOLATED, wanted)
+
+
+def test_what_is_wanted_running_is_released() -> None:
+    assert due(member(ISOLATED), WALLED) == [Verb.RELEASE]
 
 
 def test_a_release_that_fails_never_costs_it_its_node() -> None:
