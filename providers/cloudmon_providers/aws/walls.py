@@ -6,7 +6,8 @@ in a tag of its instance, so that whoever comes can release it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -116,15 +117,14 @@ class Walls:
             self._let_through(found, rules.among(found.id, group.ports))
         of_peers = {found.id for found in (*every, *own.values())}
         for card in cards:
-            self._place(card, own[card.vpc].id if card.instance in joining else "", of_peers)
+            with _passing("InvalidNetworkInterfaceID.NotFound"):  # its instance ended meanwhile
+                self._place(card, own[card.vpc].id if card.instance in joining else "", of_peers)
 
     def close(self, name: str) -> None:
         """The group goes from every VPC; EC2 refuses while an interface has it."""
         for found in self._groups("group-name", [name]):
-            try:
+            with _passing("InvalidGroup.NotFound"):
                 self._ask("DeleteSecurityGroup", {"GroupId": found.id})
-            except errors.NotFound:
-                continue
 
     def peers(self) -> Sequence[PeerGroup]:
         """Every group of peers. One whose rules are not those of its ports, the same in each VPC, is told without
@@ -188,11 +188,8 @@ class Walls:
             "TagSpecification.1.ResourceType": "security-group",
             **creation.numbered({"Name": name, **tags}, "TagSpecification.1.Tag"),
         }
-        try:
+        with _passing("InvalidGroup.Duplicate"):
             self._ask("CreateSecurityGroup", parameters)
-        except errors.Refused as error:
-            if error.code != "InvalidGroup.Duplicate":
-                raise
         found = self._named(name, vpc)
         if found is None:
             raise errors.Unreachable(f"{self._cloud}: {name} was made and is not shown yet", cloud=self._cloud)
@@ -207,7 +204,8 @@ class Walls:
             for action, change in (("Revoke", present - wanted), ("Authorize", wanted - present)):
                 if change:
                     parameters = {"GroupId": group.id, **rules.parameters(change)}
-                    self._ask(f"{action}SecurityGroup{way}", parameters)
+                    with _passing("InvalidPermission.NotFound", "InvalidPermission.Duplicate"):
+                        self._ask(f"{action}SecurityGroup{way}", parameters)
 
     def _interfaces(self, instances: Sequence[str]) -> list[Interface]:
         """Interfaces of these instances, the first one of each first."""
@@ -238,6 +236,16 @@ class Walls:
             if following == token:
                 raise errors.UnexpectedAnswer(f"{self._cloud}: EC2's pages go in a circle", cloud=self._cloud)
             token = following
+
+
+@contextmanager
+def _passing(*codes: str) -> Iterator[None]:
+    """What EC2 refuses with one of these codes was done by another call that was faster."""
+    try:
+        yield
+    except errors.CloudError as error:
+        if error.code not in codes:
+            raise
 
 
 def remembered(text: str) -> list[str]:
