@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_LOOKS = 2_000
-"""Appliances looked at in one turn; the others in the next."""
+"""Appliances looked at in one tick; the others in the next."""
+
+URGENT_LOOKS = 200
+"""Those looked at in one turn between ticks: whoever is heard meanwhile waits no longer than this takes."""
 
 BUILT_IN = "built-in"
 """Name of the policy that is there without any settings."""
@@ -59,6 +62,13 @@ class Found:
     looked: Mapping[ApplianceId, tuple[Print, Diagnosis]] = field(default_factory=dict)
     upkeep: Mapping[ApplianceId, Upkeep | None] = field(default_factory=dict)
 
+    def without(self, touched: Collection[ApplianceId | None]) -> Found:
+        """The same but for those whom somebody else looked at later."""
+        if not touched:
+            return self
+        changes = tuple(change for change in self.changes if change.appliance not in touched)
+        return replace(self, changes=changes, looked={k: v for k, v in self.looked.items() if k not in touched})
+
 
 @dataclass(slots=True)
 class Insides:
@@ -69,6 +79,8 @@ class Insides:
     policies: Sequence[Policy]
     outside: Outside = field(default_factory=Unasked)
     """Whoever asks appliances over the network."""
+    _asked: Sequence[ApplianceId] = ()
+    """Those who are looked at between ticks now, or were last."""
     _detector: Detector | None = None
     _answered: set[ApplianceId] = field(default_factory=set)
     """Those whose probes have news."""
@@ -104,6 +116,11 @@ class Insides:
     def pending(self) -> bool:
         """Whether a report, or news of a probe, waits to be looked at."""
         return bool(self.hearing.pending or self._answered or self._fresh)
+
+    @property
+    def behind(self) -> bool:
+        """Whether more may have waited at the last look between ticks than are looked at in one turn."""
+        return len(self._asked) >= URGENT_LOOKS
 
     def is_due(self, now: dt.datetime) -> bool:
         """Whether an instant has come at which somebody is to be looked at again."""
@@ -209,7 +226,8 @@ class Insides:
         self._take_in()
         found = dict.fromkeys(self._fresh)
         found.update(dict.fromkeys(appliance for appliance, at in self._due.items() if now >= at))
-        return list(found)[:MOST_LOOKS]
+        self._asked = list(found)[:URGENT_LOOKS]
+        return self._asked
 
     def _granted_anew(self, estate: Estate, now: dt.datetime) -> None:
         """Look at all members of a set whose accounts are other ones than they were at the last look."""
@@ -228,8 +246,13 @@ class Insides:
         fresh, prints, due = self._fresh, self._prints, self._due
         members = estate.members
         if urgent:
-            asked = set(self.waiting(now))
-            return [m for m in members if m.id in asked and m.set_uid in estate.sets]
+            asked = set(self._asked)
+            found = [m for m in members if m.id in asked and m.set_uid in estate.sets]
+            # Nobody is there any more of whom these tell; they must not keep the others waiting.
+            for gone in asked - {member.id for member in found}:
+                self._fresh.discard(gone)
+                self._due.pop(gone, None)
+            return found
         known = fresh | prints.keys() | opened.keys()
         strict = {uid for uid, aset in estate.sets.items() if self._counts_for_all(aset)}
         found = []

@@ -60,6 +60,8 @@ class TickReport:
     performed: int = 0
     failed: int = 0
     changes: int = 0
+    again: bool = False
+    """Whether another tick is worth while at once: it would see what this one changed or did."""
     rows: tuple[PlanRow, ...] = ()
     notes: tuple[str, ...] = ()
     waits: tuple[Wait, ...] = ()

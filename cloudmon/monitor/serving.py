@@ -183,7 +183,7 @@ class Serving:
         self._note_away(report.store_away)
         # What changed may make something due at once, and what was done may be seen already; what waits for an instant
         # need not wait for the interval too.
-        self._due = self._clock.now() if report.changes or report.performed else report.next_at
+        self._due = self._clock.now() if report.again else report.next_at
         for note in report.notes:
             # Said once, not every few seconds for as long as it holds.
             if note not in self._noted:
@@ -211,6 +211,9 @@ class Serving:
             return  # the tick says so; the same is looked at again
         if begun:
             _log.info("attended", begun=begun)
+        insides = self._service.monitor.insides
+        if insides is not None and insides.behind:
+            self._engine.nudge("attend")
 
     def _tell(self) -> None:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,14 +13,15 @@ from cloudmon.clock import Clock
 from cloudmon.engine.workers import Workers
 from cloudmon.errors import StoreUnavailable
 from cloudmon.model import identity
-from cloudmon.model.actions import GUEST_VERBS, Intent, Outcome, Verb
+from cloudmon.model.actions import GUEST_VERBS, Intent, Verb
 from cloudmon.model.changes import Change
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node
-from cloudmon.model.sets import ApplianceSet, Healing, SetSpec
+from cloudmon.model.sets import SetSpec
 from cloudmon.model.tenants import EVERYONE
-from cloudmon.monitor import act, adopt, asks, markets, observe, outside, peering, reporting
+from cloudmon.monitor import act, adopt, asks, landing, markets, observe, outside, peering, reporting
 from cloudmon.monitor import estate as estates
+from cloudmon.monitor import turn as turns
 from cloudmon.monitor import wanted as wanting
 from cloudmon.monitor.act import Actor, Call
 from cloudmon.monitor.insides import Found, Insides
@@ -30,8 +30,9 @@ from cloudmon.monitor.line import Line, Silent
 from cloudmon.monitor.observe import Observer
 from cloudmon.monitor.policy import Policy, View
 from cloudmon.monitor.reports import TickReport
+from cloudmon.monitor.turn import Turn
 from cloudmon.provider import Provider
-from cloudmon.reconcile import breakers, doubts, outcomes, planner, walls
+from cloudmon.reconcile import breakers, doubts, planner, walls
 from cloudmon.reconcile.picture import CloudView, Estate, Moment
 from cloudmon.reconcile.plan import Plan, Step
 from cloudmon.reconcile.planner import Index
@@ -78,13 +79,16 @@ class Monitor:
     """What the last tick saw."""
     _ticks: int = 0
     _clocks: tuple[dt.datetime, float] | None = None
-    _turn: threading.RLock = field(default_factory=threading.RLock)
-    """Held by whoever reads, decides and writes; never while somebody waits for a cloud."""
+    _turn: Turn = field(default_factory=Turn)
+    """Had by whoever reads, decides and writes; never while somebody waits for a cloud."""
     _looked: bool = False
     """Whether the clouds were seen since the start."""
     _kept: estates.Kept = field(default_factory=estates.Kept)
-    _written: int = 0
-    """Counts what was written outside ticks: what a tick read before is out of date then."""
+    _touched: set[ApplianceId | None] = field(default_factory=set)
+    """About whom something was written outside ticks since the last one read the store; None for what belongs to no
+    appliance."""
+    _hurried: bool = False
+    """Whether the last tick had to leave something out, and this one therefore gives no way."""
 
     def __post_init__(self) -> None:
         self.observer = Observer(self.workers, self.clock, patience_s=self.policy.call_timeout_s * 2)
@@ -116,21 +120,27 @@ class Monitor:
             desk.answer_pending(now)
             adoptions = adopt.pending(self.store)
             estate = self._load(now)
-            written = self._written
+            self._touched.clear()
         views = self._observe(estate)
         with self._turn:
             adopted = adopt.answer(self.store, adoptions, views, self._moment(now, estate, first), desk)
-            if adopted or self._written != written:
+            if adopted or self._touched:
                 estate = self._load(now)
+                self._touched.clear()
+                self._give_way()
             moment, index = self._moment(now, estate, first), planner.index_of(estate)
             views, doubted = doubts.doubt(views, index, moment)
             self.views, self._looked = views, True
             self._spans(views)
             estate, found = self._look_inside(estate, views, now)
             estate = replace(estate, outlived=self._kept.outlived(self.store, self.policy.keep_snapshots_s, now))
+            self._give_way()
             asked = estates.born_of(self.store, estate, now)
             desk.follow(estate, asked, now)
             plan = self._plan(estate, views, asked, index, moment)
+            self._give_way()
+            self._hurried = turns.keep(plan, self._touched)
+            found = found.without(self._touched)
             changes = [*doubted, *found.changes, *plan.changes]
             changed = self._write(changes, now)
             peering.tell(self.line, changes, estate.sets)
@@ -142,13 +152,15 @@ class Monitor:
         done = self.collect(self.policy.poll_interval_s)
         rows = reporting.rows(plan, estate)
         believed = all(view.healthy and not view.suspicious for view in views.values())
-        steady = plan.quiet and believed and not begun and not estate.intents and not self.actor.in_flight
+        quiet = plan.quiet and not self._hurried
+        steady = quiet and believed and not begun and not estate.intents and not self.actor.in_flight
         return TickReport(
             at=now,
             steady=steady and not self.store.requests.pending(EVERYONE),
             performed=performed + done[0],
             failed=failed + done[1],
             changes=changed,
+            again=bool(changed or done[0] or self._hurried),
             rows=rows,
             waits=reporting.waits(plan, estate),
             notes=(*notes, *plan.notes),
@@ -176,8 +188,7 @@ class Monitor:
             self._write(found.changes, now)
             insides.written(found)
             begun = self._begin(plan, estate, now, moment)
-            if found.changes or begun:
-                self._written += 1
+            self._touch(found.changes, plan)
             return begun
 
     def seen(self, cloud: str, nodes: Sequence[Node], appliances: Sequence[ApplianceId], at: dt.datetime) -> int:
@@ -202,7 +213,7 @@ class Monitor:
                 plan = planner.seen(estate, self.views, markets.rankings(estate, self.views, now), index, moment)
                 self._write(plan.changes, now)
                 begun += self._begin(plan, estate, now, moment)
-                self._written += bool(plan.changes or plan.steps)
+                self._touch(plan.changes, plan)
                 if not plan.changes:
                     break
             return begun
@@ -210,9 +221,20 @@ class Monitor:
     def note(self, changes: Sequence[Change], now: dt.datetime) -> int:
         """Write these between two ticks; how many were, and were not overtaken."""
         with self._turn:
-            written = self._write(changes, now)
-            self._written += bool(written)
-            return written
+            self._touch(changes)
+            return self._write(changes, now)
+
+    def _touch(self, changes: Sequence[Change], plan: Plan | None = None) -> None:
+        """A tick that is under way knows less of these than was written."""
+        self._touched.update(change.appliance for change in changes)
+        if plan is not None:
+            self._touched.update(step.intent.appliance for step in plan.steps)
+
+    def _give_way(self) -> None:
+        """Whoever waits for its turn does not wait for the whole tick. What it writes about is left to the next tick,
+        which then waits for nobody: everybody's time comes."""
+        if not self._hurried:
+            self._turn.give_way()
 
     def _unseated(self, appliance: ApplianceId) -> None:
         """Its agent is not believed any more."""
@@ -380,36 +402,12 @@ class Monitor:
             failed += sum(1 for _, outcome, _ in landed if not outcome.accepted)
         return performed, failed
 
-    def _record(self, landed: list[tuple[Call, Outcome, Node | None]]) -> None:
+    def _record(self, landed: list[landing.Landed]) -> None:
         faultpoints.reached("outcome.before-record")
         now = self.clock.now()
-        sets: Mapping[str, ApplianceSet] = {}
-        if not all(outcome.accepted for _, outcome, _ in landed):
-            sets = {aset.uid: aset for aset in self.store.sets.active(EVERYONE)}
-        changes = [self._outcome(call, outcome, node, sets, now) for call, outcome, node in landed]
-        self.store.ledger.write(self.owner, changes, now=now)
+        self.store.ledger.write(self.owner, landing.changes(self.store, landed, now), now=now)
         self.actor.recorded(landed)
         faultpoints.reached("outcome.after-record")
-
-    def _outcome(
-        self, call: Call, outcome: Outcome, node: Node | None, sets: Mapping[str, ApplianceSet], now: dt.datetime
-    ) -> Change:
-        intent = call.step.intent
-        member = self.store.members.get(EVERYONE, intent.appliance) if not outcome.accepted else None
-        aset = sets.get(intent.appliance.set_uid)
-        if not outcome.accepted:
-            _log.warning(
-                "action failed", intent=intent.id, verb=intent.verb.value, cloud=intent.cloud, error=outcome.error
-            )
-        return outcomes.record(
-            call.step,
-            outcome,
-            node,
-            attempts=member.attempts if member is not None else 0,
-            healing=aset.spec.healing if aset is not None else Healing(),
-            set_name=aset.name if aset is not None else intent.appliance.set_uid,
-            now=now,
-        )
 
     # --- while the store is away ------------------------------------------------------------------------------------
 

@@ -237,3 +237,12 @@ def test_a_quiet_tick_writes_nothing_about_insides(of: Inhabited) -> None:
     of.say(1, up())
     of.tick(2)
     assert of.tick().changes == 0
+
+
+def test_whoever_is_gone_keeps_nobody_waiting(of: Inhabited, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inside, "URGENT_LOOKS", 1)
+    nobody = of.id(1)._replace(ordinal=99)
+    of.insides.answered([nobody])
+    assert of.monitor.attend() == 0
+    of.say(1, up("down"))
+    assert of.monitor.attend() == 1
