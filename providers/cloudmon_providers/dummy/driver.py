@@ -13,45 +13,42 @@ import requests
 from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
 from libcloud.common.types import InvalidCredsError, MalformedResponseError
 from libcloud.compute.base import Node, NodeDriver, NodeImage, NodeLocation, NodeSize
-from libcloud.compute.types import NodeState
 
 from cloudmon.model.nodes import CommandResult, NodeEvent, PeerGroup
-from cloudmon.model.offers import Offer
+from cloudmon_providers._libcloud import own
+from cloudmon_providers._libcloud.own import OwnDriver
 from cloudmon_providers.dummy import words
 from cloudmon_providers.dummy.catalogue import Shelf
 from cloudmon_providers.dummy.faults import CloudFaultError, CloudRefusalError, Fault
 from cloudmon_providers.dummy.machine import Machine
 from cloudmon_providers.dummy.world import Order, World
 
-_STATES: Mapping[str, NodeState] = {
-    words.PENDING: NodeState.PENDING,
-    words.RUNNING: NodeState.RUNNING,
-    words.REBOOTING: NodeState.REBOOTING,
-    words.STOPPING: NodeState.STOPPING,
-    words.STOPPED: NodeState.STOPPED,
-    words.SUSPENDING: NodeState.STOPPING,
-    words.SUSPENDED: NodeState.SUSPENDED,
-    words.RESUMING: NodeState.PENDING,
-    words.FAILED: NodeState.ERROR,
-    words.TERMINATING: NodeState.UNKNOWN,
-    words.TERMINATED: NodeState.TERMINATED,
-}
+_STATES = {word: own.THEIRS[state] for word, state in words.STATES.items()}
 
 
-class DummyCloudDriver(NodeDriver):
+class DummyCloudDriver(OwnDriver):
     """libcloud's view of a :class:`~cloudmon_providers.dummy.world.World`."""
 
     name = "cloudmon's dummy cloud"
-    website = ""
     type = "cloudmon_dummy"
 
     def __init__(self, world: World) -> None:
-        super().__init__(key="dummy")  # type: ignore[no-untyped-call]
+        super().__init__("dummy", world)
         self.world = world
         # The world keeps the nodes that it lists, and the connection its driver: with a firm hold on this one they
         # would keep a world that nobody else holds.
         self._myself: NodeDriver = weakref.proxy(self)
         self.connection.driver = self._myself
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """The world's refusals and faults as what libcloud's drivers raise for them."""
+        try:
+            yield
+        except CloudRefusalError as refusal:
+            raise BaseHTTPError(refusal.status, str(refusal)) from refusal  # type: ignore[no-untyped-call]
+        except CloudFaultError as error:
+            raise _as_libcloud(error.fault, error.retry_after_s) from error
 
     def list_nodes(self, *_: Any, **__: Any) -> list[Node]:
         nodes, following = self.ex_list_page()
@@ -63,12 +60,12 @@ class DummyCloudDriver(NodeDriver):
 
     def ex_list_page(self, begin: str = "") -> tuple[Sequence[Node], str]:
         """One page, and where the next one begins (empty: nowhere)."""
-        with _raising():
+        with self.raising():
             return self.world.page(self._node, begin)
 
     def ex_get_node(self, node_id: str) -> Node:
         """One node, as it is now."""
-        with _raising():
+        with self.raising():
             node: Node = self.world.get(self._node, node_id)
             return node
 
@@ -84,7 +81,7 @@ class DummyCloudDriver(NodeDriver):
         ex_spot: bool = False,
         **unknown: object,
     ) -> Node:
-        with _raising():
+        with self.raising():
             if unknown:
                 raise CloudRefusalError(400, "UnknownParameter", f"no such parameter: {', '.join(sorted(unknown))}")
             shelf = Shelf(location.id, size.id, ex_spot)
@@ -92,99 +89,50 @@ class DummyCloudDriver(NodeDriver):
             node: Node = self.world.create(self._node, order)
             return node
 
-    def destroy_node(self, node: Node) -> bool:
-        with _raising():
-            self.world.destroy(_id(node))
-            return True
-
-    def start_node(self, node: Node) -> bool:
-        return self._order("start_node", node)
-
-    def stop_node(self, node: Node) -> bool:
-        return self._order("stop_node", node)
-
-    def reboot_node(self, node: Node) -> bool:
-        return self._order("reboot_node", node)
-
-    def ex_suspend_node(self, node: Node) -> bool:
-        """Freeze a node, memory kept."""
-        return self._order("suspend_node", node)
-
-    def ex_resume_node(self, node: Node) -> bool:
-        """Thaw a suspended node."""
-        return self._order("resume_node", node)
-
-    def ex_tag_node(self, node: Node, tags: Mapping[str, str]) -> bool:
-        """Add or replace tags."""
-        with _raising():
-            self.world.tag(_id(node), tags)
-            return True
-
     def ex_snapshot_node(self, node_id: str, name: str) -> str:
         """Keep what is on a node's volumes; the id of that."""
-        with _raising():
+        with self.raising():
             return self.world.snapshot(node_id, name)
 
     def ex_forget_snapshot(self, node_id: str, name: str, kept: str) -> None:
         """Keep it no longer."""
-        with _raising():
+        with self.raising():
             self.world.forget(node_id, name, kept)
 
     def ex_wall(self, verb: str, node_id: str) -> None:
         """``isolate_node`` or ``release_node``."""
-        with _raising():
+        with self.raising():
             self.world.wall(verb, node_id)
 
     def ex_open_peers(self, group: PeerGroup, joining: Sequence[str], leaving: Sequence[str]) -> None:
         """A group of peers and who is in it."""
-        with _raising():
+        with self.raising():
             self.world.open_peers(group, joining, leaving)
 
     def ex_close_peers(self, name: str) -> None:
         """The end of a group."""
-        with _raising():
+        with self.raising():
             self.world.close_peers(name)
 
     def ex_list_peers(self) -> list[PeerGroup]:
         """Every group."""
-        with _raising():
+        with self.raising():
             return self.world.list_peers()
 
     def ex_start_command(self, node_id: str, argvs: Sequence[Sequence[str]]) -> str:
         """Run programs in a node, as far as one can see; the id of the whole."""
-        with _raising():
+        with self.raising():
             return self.world.start_command(node_id, argvs)
 
     def ex_command_result(self, command_id: str) -> CommandResult | None:
         """What they came to."""
-        with _raising():
+        with self.raising():
             return self.world.command_result(command_id)
 
     def ex_events(self) -> Sequence[NodeEvent]:
         """What the cloud tells and was not taken yet."""
-        with _raising():
+        with self.raising():
             return self.world.events()
-
-    def ex_list_offers(self, cloud: str) -> list[Offer]:
-        """Sizes at locations with price and room."""
-        with _raising():
-            return self.world.offers(cloud)
-
-    def list_locations(self) -> list[NodeLocation]:
-        return [NodeLocation(name, name, "", self) for name in self.world.settings.locations]
-
-    def list_sizes(self, location: NodeLocation | None = None) -> list[NodeSize]:  # noqa: ARG002 - libcloud's signature
-        return [
-            NodeSize(
-                name, name, size.memory_mib, size.disk_gib, 0, float(size.per_hour or 0), self, {"cpu": size.vcpus}
-            )
-            for name, size in self.world.settings.sizes.items()
-        ]
-
-    def _order(self, verb: str, node: Node) -> bool:
-        with _raising():
-            self.world.order(verb, _id(node))
-            return True
 
     def _node(self, machine: Machine, word: str) -> Node:
         extra = {
@@ -204,21 +152,6 @@ class DummyCloudDriver(NodeDriver):
             extra["ended"] = dt.datetime.fromtimestamp(machine.ended, dt.UTC)
         public, private = ([], []) if ended else (machine.public, machine.private)
         return Node(machine.id, machine.name, _STATES[word], public, private, self._myself, None, None, extra, created)
-
-
-def _id(node: Node) -> str:
-    return str(node.id)
-
-
-@contextmanager
-def _raising() -> Iterator[None]:
-    """The world's refusals and faults as what libcloud's drivers raise for them."""
-    try:
-        yield
-    except CloudRefusalError as refusal:
-        raise BaseHTTPError(refusal.status, str(refusal)) from refusal  # type: ignore[no-untyped-call]
-    except CloudFaultError as error:
-        raise _as_libcloud(error.fault, error.retry_after_s) from error
 
 
 def _as_libcloud(fault: Fault, retry_after_s: float) -> Exception:

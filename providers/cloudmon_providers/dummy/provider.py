@@ -12,7 +12,7 @@ from cloudmon.model.nodes import CommandResult, Node, NodeEvent, NodeRequest, Pe
 from cloudmon.model.offers import Offer
 from cloudmon.model.simulated import Insides, Machines
 from cloudmon.provider import ABILITIES
-from cloudmon_providers._libcloud import Dialect, LibcloudProvider
+from cloudmon_providers._libcloud import Dialect, LibcloudProvider, own
 from cloudmon_providers.dummy import words
 from cloudmon_providers.dummy.driver import DummyCloudDriver
 from cloudmon_providers.dummy.settings import DummySettings
@@ -36,12 +36,7 @@ class DummyProvider(LibcloudProvider):
         image_field="image",
         ended_field="ended",
         honours_tokens=True,
-        codes={
-            "InsufficientCapacity": errors.OutOfCapacity,
-            "QuotaExceeded": errors.QuotaExceeded,
-            "IdempotentParameterMismatch": errors.Refused,
-            "IdempotentInstanceTerminated": errors.Refused,
-        },
+        codes=own.CODES,
     )
 
     def __init__(

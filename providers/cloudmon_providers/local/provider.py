@@ -6,10 +6,9 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cloudmon import errors
 from cloudmon.model.nodes import NodeRequest
 from cloudmon.model.offers import Offer
-from cloudmon_providers._libcloud import Dialect, LibcloudProvider
+from cloudmon_providers._libcloud import Dialect, LibcloudProvider, own
 from cloudmon_providers.local import words
 from cloudmon_providers.local.cloud import Cloud
 from cloudmon_providers.local.driver import LocalDriver
@@ -27,12 +26,7 @@ class LocalProvider(LibcloudProvider):
         size_field="size",
         image_field="image",
         honours_tokens=True,
-        codes={
-            "InsufficientCapacity": errors.OutOfCapacity,
-            "QuotaExceeded": errors.QuotaExceeded,
-            "IdempotentParameterMismatch": errors.Refused,
-            "IdempotentInstanceTerminated": errors.Refused,
-        },
+        codes=own.CODES,
     )
 
     def __init__(self, cloud: str, options: object, *, now: Callable[[], dt.datetime], timeout_s: float) -> None:
