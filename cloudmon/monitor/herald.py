@@ -21,12 +21,11 @@ from cloudmon.clock import Clock
 from cloudmon.errors import CloudmonError, Fenced, NoticeRefused, NotifierError, NotifierUnavailable, StoreError
 from cloudmon.model import identity
 from cloudmon.model.health import NotifierHealth
-from cloudmon.model.messages import Delivery, DeliveryEvent, DeliveryState, Message
+from cloudmon.model.messages import Delivery, DeliveryEvent, DeliveryState
 from cloudmon.model.tenants import EVERYONE
-from cloudmon.notices import routing, trying, wording
-from cloudmon.notices.routing import Routed, Standing, Way
+from cloudmon.monitor.sorting import Sorting
+from cloudmon.notices import trying, wording
 from cloudmon.notifier import Notifier
-from cloudmon.reconcile.remedies import NOTIFY
 from cloudmon.settings import Settings
 from cloudmon.store import Ownership, Store
 
@@ -37,41 +36,12 @@ Start = Callable[[str, Callable[[], None]], None]
 
 LOOK_S = 30.0
 """Longest time between two looks into the outbox, though nothing was put in: a look that failed is made up for."""
-AT_ONCE = 5_000
-"""Messages that are routed in one write."""
 WINDOW = 200
 """Deliveries of a notifier that are looked at together."""
 MOST = 200
 """Deliveries that a notifier is handed before others have their turn at the store."""
 REFUSALS = 3
 """Refusals in a row after which a notifier is given a pause: it is not this one notice that it does not like."""
-
-
-def ways_of(settings: Settings) -> tuple[Way, ...]:
-    """The notifiers of the settings, as far as it matters who is told."""
-    return tuple(
-        Way(
-            name=name,
-            severity=one.severity,
-            kinds=frozenset(one.findings),
-            sets=one.sets,
-            tenants=one.tenants,
-            ends=one.ends,
-            most=one.most_a_minute,
-        )
-        for name, one in settings.notify.items()
-    )
-
-
-def calling_of(settings: Settings) -> frozenset[str]:
-    """The rules that say themselves who is told of what they find."""
-    return frozenset(
-        f"{policy.name}/{rule.name}"
-        for policy in settings.rulebook()
-        if policy.enabled
-        for rule in policy.rules
-        if any(remedy.verb == NOTIFY for remedy in rule.then)
-    )
 
 
 def on_thread(name: str, work: Callable[[], None]) -> None:
@@ -115,7 +85,6 @@ class Herald:
         self._owner = owner
         self._clock = clock
         self._start = start
-        self._new_id = new_id
         self._changed = threading.Condition()
         self._lines: dict[str, _Line] = {}
         self._stirred = True
@@ -123,17 +92,14 @@ class Herald:
         self._failed: CloudmonError | None = None
         self._answered = False
         self._closing = False
-        self._all_met = False
-        """Whether all notifiers of the settings are introduced, and no others."""
+        self._sorting = Sorting(store, owner, new_id)
         self.take_over(settings)
 
     def take_over(self, settings: Settings) -> None:
         """Tell whom these settings name from now on."""
         self._settings = settings
-        self._ways = ways_of(settings)
-        self._calling = calling_of(settings) if self._ways else frozenset()
-        self._all_met = False
-        self._store.messages.keep(bool(self._ways), self.stir)
+        self._sorting.take_over(settings)
+        self._store.messages.keep(self._sorting.wanted, self.stir)
         for line in self._lines.values():
             # Whoever changed the settings may have mended what was wrong.
             line.paused_until, line.failures = None, 0
@@ -153,7 +119,7 @@ class Herald:
         now = self._clock.now()
         if self._stirred or (self._look_at is not None and now >= self._look_at):
             self._stirred = False
-            self._look_at = now + dt.timedelta(seconds=LOOK_S) if self._ways else None
+            self._look_at = now + dt.timedelta(seconds=LOOK_S) if self._sorting.wanted else None
             try:
                 self._look(now)
             except Fenced:
@@ -199,12 +165,11 @@ class Herald:
     # --- looking ----------------------------------------------------------------------------------------------------
 
     def _look(self, now: dt.datetime) -> None:
-        self._meet(now)
-        self._route(now, self._ways)
+        self._sorting.sort(now)
         counts = self._store.messages.unfinished(EVERYONE)
         for name in self._settings.notify:
             self._line(name).pending = counts.get(name, 0)
-        due = [now + dt.timedelta(seconds=LOOK_S)] if self._ways else []
+        due = [now + dt.timedelta(seconds=LOOK_S)] if self._sorting.wanted else []
         for name in counts:
             if name not in self._settings.notify:
                 self._bury(name, now)
@@ -215,41 +180,6 @@ class Herald:
                 elif at is not None:
                     due.append(at)
         self._look_at = min(due, default=None)
-
-    def _meet(self, now: dt.datetime) -> None:
-        """Tell those who are new, once, of what is open already; they are told of each change from then on."""
-        if self._all_met:
-            return
-        messages = self._store.messages
-        known = messages.introduced()
-        strangers = [way for way in self._ways if way.name not in known]
-        messages.dismiss(self._owner, known - {way.name for way in self._ways})
-        while strangers:
-            # What has happened until now is in what is open; what happens from now on waits to be routed to all.
-            self._route(now, [way for way in self._ways if way.name in known])
-            unrouted, opened = self._store.at_once(lambda: (messages.waiting(EVERYONE, 1), messages.open(EVERYONE)))
-            if unrouted:
-                continue
-            for way in strangers:
-                told = routing.introduction(way, opened)
-                standing = Standing({}, {}, self._calling)
-                routed = self._routed(told, [way], standing, now)
-                messages.introduce(self._owner, way.name, routed.made, now=now)
-            break
-        self._all_met = True
-
-    def _route(self, now: dt.datetime, ways: Sequence[Way]) -> None:
-        messages = self._store.messages
-        while found := messages.waiting(EVERYONE, AT_ONCE):
-            back = now - dt.timedelta(seconds=routing.LOOK_BACK_S)
-            growing = {(one.notifier, one.tenant): one for one in messages.growing(EVERYONE)}
-            standing = Standing(messages.since(EVERYONE, back), growing, self._calling)
-            routed = self._routed(found, ways, standing, now)
-            # A digest that is tried this very moment takes in nothing more: then all is looked at anew.
-            messages.route(self._owner, routed.made, taken=[one.id for one in found], grown=routed.grown)
-
-    def _routed(self, found: Sequence[Message], ways: Sequence[Way], standing: Standing, now: dt.datetime) -> Routed:
-        return routing.route(found, ways, standing, estate=self._store.estate, now=now, new_id=self._new_id)
 
     def _due(self, name: str) -> dt.datetime | None:
         pending = self._store.messages.pending(EVERYONE, name, WINDOW)
