@@ -184,13 +184,21 @@ def _compare(node: TrueNode, intervals: Sequence[Interval], left: Left) -> None:
         return
     total_s = sum(interval.seconds for interval in intervals)
     seen_s = sum(interval.seconds for interval in intervals if not interval.estimated)
-    # What somebody made is ours from its adoption on: how long that took is the machine's business.
-    ours_s = lived_s if node.id != left.stranger else 0.0
+    since = _ours_since(node, left)
+    ours_s = ((node.ended_at or left.now) - since).total_seconds()
     assert ours_s - SLACK_S <= total_s <= lived_s + left.away_s + SLACK_S, f"{node.id} lived {lived_s}: {intervals}"
     assert seen_s <= lived_s + SLACK_S, f"{node.id} lived {lived_s} s, {seen_s} s are said to be measured"
     ran_s = sum((end - start).total_seconds() for start, end in node.ran(left.now))
+    ran_for_us_s = sum(max(0.0, (end - max(start, since)).total_seconds()) for start, end in node.ran(left.now))
     running_s = sum(interval.seconds for interval in intervals if interval.dimension is Dimension.NODE_RUNNING)
-    assert abs(running_s - ran_s) <= left.away_s + SLACK_S, f"{node.id} ran {ran_s} s, {running_s} s are counted"
+    slack_s = left.away_s + SLACK_S
+    assert ran_for_us_s - slack_s <= running_s <= ran_s + slack_s, f"{node.id} ran {ran_s} s, {running_s} s are counted"
+
+
+def _ours_since(node: TrueNode, left: Left) -> dt.datetime:
+    """What somebody made is ours from its adoption on, when its cloud had taken our tags; all else was always ours."""
+    adopted = (i.ended_at for i in left.intents if i.verb is Verb.ADOPT and i.node_id == node.id)
+    return next(adopted, None) or node.created_at
 
 
 ALL = (
