@@ -205,43 +205,31 @@ def test_suspension_is_a_stop_where_nothing_can_suspend(two: Shop, console: Cons
     assert console.states()[two.nodes()["web/1"]] == "stopped"
 
 
-def test_isolation_is_a_security_group_without_rules_until_the_former_ones_come_back(
-    two: Shop, console: Console
+def test_peers_share_a_security_group_that_comes_back_after_isolation_and_ends_with_their_set(
+    shop: Shop, console: Console
 ) -> None:
     def groups(node: str) -> list[str]:
         return [group["GroupName"] for group in console.instances()[node]["SecurityGroups"]]
 
-    node, other = two.nodes()["web/1"], two.nodes()["web/2"]
-    refused = two("act", "web/1", "isolate", *REASON, code=1)
-    assert "cloud virginia, which cannot isolate nodes" in refused.stderr
-    two.edit("pricing = false", "pricing = false\nfirewall = true")
-    before = groups(node)
-    assert two("act", "web/1", "isolate", *REASON).stdout.startswith("1 appliance isolated")
-    assert (groups(node), groups(other)) == (["cloudmon-isolated"], before)
-    assert console.states() == {node: "running", other: "running"}
-    assert two.states() == {"web/1": "isolated", "web/2": "running"}
-    assert two.json("plan") == []
-    two("act", "web/1", "release", *REASON)
-    assert groups(node) == before
-    assert two.states() == {"web/1": "running", "web/2": "running"}
-
-
-def test_peers_are_joined_by_a_security_group_that_ends_with_their_set(shop: Shop, console: Console) -> None:
     def peers() -> list[dict[str, Any]]:
-        wanted = [{"Name": "tag-key", "Values": ["cloudmon:peers"]}]
+        wanted = [{"Name": f"tag:{TAG_SET}", "Values": ["web"]}]
         found: list[dict[str, Any]] = console.client.describe_security_groups(Filters=wanted)["SecurityGroups"]
-        return [one for one in found if {"Key": TAG_SET, "Value": "web"} in one["Tags"]]
+        return found
 
     shop.edit("pricing = false", "pricing = false\nfirewall = true")
     shop.edit("[sets.web]", "[templates.web.peers]\nports = [8008]\nfirewall = true\n[sets.web]")
     shop("apply", "--yes")
     (group,) = peers()
     assert [rule["FromPort"] for rule in group["IpPermissions"]] == [8008]
-    for one in console.instances().values():
-        assert [found["GroupName"] for found in one["SecurityGroups"]] == ["default", group["GroupName"]]
-    assert shop.json("plan") == []
-    shop("sets", "retire", "web", "--yes", *REASON)
+    assert [groups(node) for node in console.instances()] == [["default", group["GroupName"]]] * 2
+    node, other = shop.nodes().values()
+    assert shop("act", "web/1", "isolate", *REASON).stdout.startswith("1 appliance isolated")
+    assert (groups(node), len(groups(other))) == (["cloudmon-isolated"], 2)
+    assert shop.states() == {"web/1": "isolated", "web/2": "running"}
+    shop("act", "web/1", "release", *REASON)
+    assert groups(node) == ["default", group["GroupName"]]
     shop.edit("count = 2", "count = 0")
+    shop.edit("firewall = true\n[sets", "[sets")
     shop("apply", "--yes")
     assert peers() == []
 

@@ -12,7 +12,7 @@ from simulated import walled
 from cloudmon.reconcile import planner, power
 
 ONE = os.environ.get("SIMULATION_SEED")
-SEEDS = [int(ONE)] if ONE else range(5)
+SEEDS = [int(ONE)] if ONE else (1, 6)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
