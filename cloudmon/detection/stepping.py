@@ -69,12 +69,14 @@ def step(rule: Rule, state: RuleState, verdict: Verdict, now: dt.datetime, *, is
     # A finding that stayed open over a time in which nobody knew goes on as it was.
     unbroken = _met(rule, state.hits) and not state.hits.endswith(_BREAK)
     met = replace(state, hits=hits, since=state.since if unbroken or (is_open and state.hits) else now)
+    # Of the last ones enough may have held, and the newest not: then nothing is to be done about it any more.
+    fires = unknown or verdict is Verdict.HOLDS
     if is_open:
-        return Stepped(met, Event.STAYS, fires=True, due=met.retry_at)
+        return Stepped(met, Event.STAYS, fires=fires, due=met.retry_at)
     opens_at = met.since + dt.timedelta(seconds=rule.for_s)
     if now < opens_at:
         return Stepped(met, Event.NONE, due=opens_at)
-    return Stepped(met, Event.OPENS, fires=True, due=met.retry_at)
+    return Stepped(met, Event.OPENS, fires=fires, due=met.retry_at)
 
 
 def exempt(exemption: Exemption, *, is_open: bool) -> Stepped:

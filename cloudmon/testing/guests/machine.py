@@ -153,6 +153,8 @@ class Machine:
             self._looped_at = at
             told = self._sections["applications"].get(name, {})
             self._started(name, at, restarts=told.get("restarts", 0) + 1)
+            if self.faults.get(Fault.CRASHED) == name:
+                del self.faults[Fault.CRASHED]
             self.news = "fault"
         return self._looped_at + LOOP_S
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cloudmon import faultpoints
 from cloudmon.engine.workers import InlineWorkers
 from cloudmon.errors import CloudError, StoreUnavailable
 from cloudmon.model.changes import Change
@@ -26,9 +25,14 @@ from cloudmon.reconcile.limits import ClassLimits, Limits
 from cloudmon.store import Store, open_store
 from cloudmon.testing import FakeClock
 from cloudmon_providers.dummy import DummyProvider, DummySettings, open_world
+from cloudmon_providers.dummy.settings import Guests as GuestSettings
+from simulated import dying
+from simulated.guests import Inhabitants, inhabited
 
 LOG_KEY = b"simulated-key-0123456789"
 POLL_S = 15.0
+GUESTS_EACH = 3
+"""In every so-manieth seed machines have insides."""
 
 _worlds = itertools.count(1)
 """Names for worlds. One of the estate's seed would be the same world again when this process tells its story twice."""
@@ -44,10 +48,6 @@ class _Watched(DummyProvider):
     def destroy_node(self, node_id: str) -> None:
         self._bench.destroyed.add((self.cloud, node_id))
         super().destroy_node(node_id)
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 class Away:
@@ -141,13 +141,25 @@ def _spec(chance: random.Random, name: str, start: dt.datetime) -> SetSpec:
     return SetSpec(name, chance.choice([1, 2, 5]), template, lease=lease, healing=healing)
 
 
+def _inhabited(found: Shape) -> Shape:
+    """The same, with an inside in the machines of the first set."""
+    clouds = {name: one.model_copy(update={"guests": GuestSettings()}) for name, one in found.clouds.items()}
+    return replace(found, clouds=clouds, specs=(inhabited(found.specs[0]), *found.specs[1:]))
+
+
 class Bench:
     """One simulated estate. ``monitor`` is the process that runs now; :meth:`restart` starts its successor."""
 
-    def __init__(self, seed: int, folder: Path, *, calm: bool = False, url: str = "memory") -> None:
+    def __init__(
+        self, seed: int, folder: Path, *, calm: bool = False, url: str = "memory", guests: bool | None = None
+    ) -> None:
+        """``guests``: whether the first set's machines have insides; None: in every third seed."""
         self.chance = random.Random(seed)
         self.clock = FakeClock()
         self.shape = shape(self.chance, self.clock.now(), calm=calm)
+        has_guests = seed % GUESTS_EACH == 0 if guests is None else guests
+        if has_guests:
+            self.shape = _inhabited(self.shape)
         self.folder = folder
         self.url = url
         self.worlds = {
@@ -163,6 +175,7 @@ class Bench:
         self.retired: list[Monitor] = []
         self._ids = 0
         self._sold: dict[str, Sequence[Offer]] = {}
+        self.inside = Inhabitants(self, seed) if has_guests else None
         self.monitor = self._start()
 
     def _open(self) -> Store:
@@ -180,7 +193,7 @@ class Bench:
         owner = self.store.monitors.begin(host="simulated", pid=1, now=self.clock.now())
         for name in self.worlds:
             self.store.offers.replace(name, self._offers(name), self.clock.now())
-        return Monitor(
+        monitor = Monitor(
             store=self.store,  # type: ignore[arg-type]
             owner=owner,
             workers=InlineWorkers(self._provider, list(self.worlds)),
@@ -189,6 +202,9 @@ class Bench:
             journal=Journal(self.folder / "journal.jsonl", 1),
             new_id=self._new_id,
         )
+        if self.inside is not None:
+            self.inside.serve(monitor)
+        return monitor
 
     def _policy(self) -> Policy:
         prices: Mapping[str, Mapping[str, Price]] = {name: {} for name in self.worlds}
@@ -219,22 +235,19 @@ class Bench:
 
     def tick(self, crash_at: int | None = None) -> bool:
         """One tick; False when the process died in it, at the ``crash_at``-th point it reached."""
-        left = [crash_at]
-
-        def hook(name: str) -> None:
-            if left[0] is not None:
-                left[0] -= 1
-                if left[0] <= 0:
-                    raise Crash(name)
-
-        faultpoints.install(hook if crash_at is not None else None)
         try:
-            self.monitor.tick()
-        except Crash:
+            with dying.at_point(crash_at):
+                self.monitor.tick()
+        except dying.Crash:
             return False
-        finally:
-            faultpoints.install(None)
         return True
+
+    def wait(self, seconds: float) -> None:
+        """Let so much time pass."""
+        if self.inside is None:
+            self.clock.advance(seconds)
+        else:
+            self.inside.live(seconds)
 
     def restart(self) -> None:
         """The process is started again; what it had in memory is lost."""
@@ -246,7 +259,7 @@ class Bench:
         self.specs = list(specs)
         self.monitor.policy = replace(self.monitor.policy, view=View("file:simulated", tuple(specs)))
 
-    def ask(self, verb: RequestVerb, target: str, **arguments: str) -> str:
+    def ask(self, verb: RequestVerb, target: str, /, **arguments: str) -> str:
         """Somebody asks for something; the request's id."""
         request = Request(self._new_id(), verb, "default", target, arguments, "somebody", "simulated", self.clock.now())
         self.store.requests.add(request)
@@ -258,7 +271,14 @@ class Bench:
     def calm(self) -> None:
         """From now on the clouds answer, and nothing breaks by itself."""
         self.store.away = False
+        if self.inside is not None:
+            self.inside.calm()
         for world in self.worlds.values():
             world.set_outage(False)
             world.set_rejecting(False)
             world.settings = world.settings.model_copy(update={"faults": type(world.settings.faults)()})
+
+    def close(self) -> None:
+        """Nobody speaks any more; the store stays to be looked into."""
+        if self.inside is not None:
+            self.inside.close()

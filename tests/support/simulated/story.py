@@ -11,45 +11,85 @@ from pathlib import Path
 from cloudmon.errors import Fenced
 from cloudmon.model.requests import RequestVerb
 from cloudmon.model.tenants import EVERYONE
-from simulated import laws
+from simulated import guest_laws, guest_troubles, laws
 from simulated.bench import POLL_S, Bench
 
 TICKS = 45
 QUIET_TICKS = 400
+QUIET_INSIDE, CALM_INSIDE = 80, 4
+"""Ticks that the insides have to come to rest, and how many in a row show that they did."""
 
 
-def tell(
+def tell(  # one thing each, named by the caller
     seed: int,
     folder: Path,
     *,
     url: str = "memory",
     stubborn: int = 0,
+    guests: bool | None = None,
     begun: Callable[[Bench], None] | None = None,
     troubles: Callable[[Bench], None] | None = None,
 ) -> Bench:
     """One story: troubles for a while, then quiet, laws asserted all along.
 
-    ``stubborn``: so many orders to end a machine each cloud answers with an error, before it obeys one. ``begun``: what
-    is otherwise than the seed says, from the beginning on; ``troubles``: what goes wrong before each tick.
+    ``stubborn``: so many orders to end a machine each cloud answers with an error, before it obeys one. ``guests``:
+    whether machines have insides; None: in every third seed. ``begun``: what is otherwise than the seed says, from the
+    beginning on; ``troubles``: what goes wrong before each tick.
     """
-    bench = Bench(seed, folder, url=url)
-    if begun is not None:
-        begun(bench)
-    for world in bench.worlds.values():
-        world.plan_fault("destroy_node", "server_error", stubborn)
+    bench = Bench(seed, folder, url=url, guests=guests)
+    try:
+        if begun is not None:
+            begun(bench)
+        for world in bench.worlds.values():
+            world.plan_fault("destroy_node", "server_error", stubborn)
+        _told(bench, troubles or trouble)
+    finally:
+        bench.close()
+    return bench
+
+
+def _told(bench: Bench, troubles: Callable[[Bench], None]) -> None:
+    judge = guest_laws.Judge(bench)
+    if bench.inside is not None:
+        bench.inside.decided, bench.inside.performs = judge.decided_on_facts, judge.performs_what_was_ordered
     for _ in range(TICKS):
-        (troubles or trouble)(bench)
+        troubles(bench)
+        guest_troubles.trouble(bench)
         if not bench.tick(bench.chance.randrange(1, 12) if bench.chance.random() < 0.12 else None):
             bench.clock.advance(bench.chance.choice([1, 5, 60, 300]))
             bench.restart()
             a_late_owner_changes_nothing(bench)
+        if bench.inside is not None:
+            bench.inside.decided()
         for law in laws.ALWAYS:
             law(bench)
-        bench.clock.advance(bench.chance.choice([1, POLL_S, POLL_S, POLL_S, 40]))
+        bench.wait(bench.chance.choice([1, POLL_S, POLL_S, POLL_S, 40]))
+    if bench.inside is not None:
+        for law in guest_laws.ALWAYS:
+            law(bench)
+        settle_inside(bench)
+        for law in guest_laws.IN_THE_END:
+            law(bench)
+        bench.inside.leave()
     settle(bench)
     for law in laws.IN_THE_END:
         law(bench)
-    return bench
+
+
+def settle_inside(bench: Bench) -> None:
+    """Quiet ticks until whoever lives in a machine is well, nothing is on its way to anybody, and no cloud has news."""
+    assert bench.inside is not None
+    bench.calm()
+    calm = 0
+    for number in range(2 * QUIET_INSIDE):
+        report = bench.monitor.tick()
+        bench.inside.decided()
+        well = all(guest.well() for guest in bench.inside.guests.values())
+        calm = calm + 1 if report.steady and well else 0
+        bench.wait(POLL_S)
+        booted_s = bench.inside.since_boot_s()
+        if calm >= CALM_INSIDE or (number > QUIET_INSIDE and booted_s > QUIET_INSIDE / 2 * POLL_S):
+            return
 
 
 def settle(bench: Bench) -> None:

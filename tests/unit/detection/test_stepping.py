@@ -99,6 +99,13 @@ def test_a_finding_that_stays_because_nobody_knows_does_not_fire() -> None:
     assert [one.fires for one in tell(PLAIN, [(0, "1"), (1, "?"), (2, "1")])] == [True, False, True]
 
 
+def test_a_finding_of_the_last_ones_does_not_fire_while_the_newest_does_not_hold() -> None:
+    """It stays open, since enough of the last ones held; but what its rule wants done would come too late."""
+    assert [one.fires for one in tell(OFTEN, [(at, word) for at, word in enumerate("1110010")])] == [
+        False, False, True, False, False, True, False,
+    ]  # fmt: skip
+
+
 def test_what_is_remembered_does_not_change_while_nothing_changes() -> None:
     """Or every look would write a row."""
     assert [one.hits for one in tell(SLOW, [(0, "1"), (9, "1"), (20, "?"), (30, "?")])] == ["1", "1", "1?", "1?"]
