@@ -80,7 +80,10 @@ def _launching(case: Case) -> Change | None:
     # On its way: remember the node that the lost answer would have named; it is paid for from now.
     if case.node is not None and not member.node_id:
         return _learn(case)
-    return _confirm(case)
+    # A listing that is past the lag lacks it: should it be gone, it was not seen to run from here on.
+    if condition is Condition.UNSEEN and case.view is not None and case.view.proves_absence(member.since):
+        return _begin(case, TimerKind.ABSENT)
+    return _confirm(case) or _seen_again(case)
 
 
 def _running(case: Case) -> Change | None:
@@ -251,7 +254,8 @@ def _fault(case: Case, reason: str) -> Change:
         incarnations=(IncarnationUpdate(member.incarnation, incarnation),),
         intents=cases.close_intent(case.intent, IntentState.FAILED, case.now, reason),
         usage=usage,
-        timers=cases.clear(case, TimerKind.ABSENT, TimerKind.FAULT, TimerKind.STEADY),
+        # One that is still missing was missing since then.
+        timers=cases.clear(case, TimerKind.FAULT, TimerKind.STEADY, *([TimerKind.ABSENT] if case.node else [])),
         findings=(
             Finding(FindingKind.FAULT, case.subject, member.tenant, "warning", message, case.evidence(), case.now),
         ),

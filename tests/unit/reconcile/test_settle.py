@@ -143,6 +143,36 @@ def test_an_action_of_ours_explains_that_a_node_is_on_its_way() -> None:
 # --- launching --------------------------------------------------------------------------------------------------------
 
 
+def test_a_launched_node_that_a_listing_past_the_lag_lacks_is_missed_from_then_on() -> None:
+    """Should it be denied later, it was not seen to run in between."""
+    named = {"node_id": "n-1", "since": ago(120)}
+    launch = intent(Verb.LAUNCH, IntentState.PERFORMED)
+    missing = case(member(LAUNCHING, **named), Condition.UNSEEN, intent=launch)
+    change = settle(missing)
+    assert change is not None
+    assert ([timer.kind for timer in change.timers], dict(change.member)) == ([TimerKind.ABSENT], {})
+    young = case(member(LAUNCHING, **{**named, "since": ago(5)}), Condition.UNSEEN, intent=launch)
+    assert settle(young) is None
+    absent = timers_of(TimerKind.ABSENT, since=ago(60))
+    watched = view(watched_since=ago(900))
+    gone = settle(case(member(LAUNCHING, **named), Condition.GONE, intent=launch, timers=absent, view=watched))
+    assert gone is not None
+    assert {event.at for event in gone.usage} == {ago(60)}
+    booting = settle(case(member(LAUNCHING, **named), node(state=NodeState.PENDING), intent=launch, timers=absent))
+    assert booting is not None
+    assert booting.timers == (TimerClear(member().set_uid, 1, TimerKind.ABSENT),)
+
+
+def test_one_that_did_not_come_up_in_time_and_is_missing_stays_missed_since_then() -> None:
+    late = member(LAUNCHING, node_id="n-1", since=ago(3_600))
+    absent = timers_of(TimerKind.ABSENT, since=ago(60))
+    for found, cleared in ((Condition.UNSEEN, False), (node(state=NodeState.PENDING), True)):
+        change = settle(case(late, found, intent=intent(Verb.LAUNCH, IntentState.PERFORMED), timers=absent))
+        assert change is not None
+        assert change.member["state"] is FAULTED
+        assert (TimerClear(member().set_uid, 1, TimerKind.ABSENT) in change.timers) is cleared
+
+
 def test_the_first_sighting_confirms_a_launch_and_meters_from_the_clouds_word() -> None:
     launch = intent(Verb.LAUNCH, IntentState.PERFORMED)
     found = node(created_at=ago(20), public_addresses=("198.18.0.1",))
@@ -192,9 +222,10 @@ def test_a_node_first_seen_off_is_not_metered_as_running() -> None:
     ids=["booting", "never listed", "in a state with an unknown word", "leaving"],
 )
 def test_a_launch_that_never_runs_is_a_fault_in_the_end(condition: Condition) -> None:
-    """Its intent comes to an end; before the timeout nothing changes."""
+    """Its intent comes to an end; before the timeout nothing changes, but that it is known to be missed."""
     launch = intent(Verb.LAUNCH, IntentState.PERFORMED)
-    assert look(LAUNCHING, condition, since=ago(599), intent=launch) is None
+    missed = timers_of(TimerKind.ABSENT, since=ago(500)) if condition is Condition.UNSEEN else {}
+    assert look(LAUNCHING, condition, since=ago(599), intent=launch, timers=missed) is None
     change = look(LAUNCHING, condition, since=ago(600), intent=launch)
     assert change is not None
     assert change.member["state"] is FAULTED
