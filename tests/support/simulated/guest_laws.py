@@ -178,7 +178,7 @@ def _speaking(bench: Bench) -> list[tuple[Member, Seen]]:
         runs = member.state is ApplianceState.RUNNING and member.wanted is Power.RUNNING
         if guest is None or not runs or member.id in revoked or Fault.SILENT in guest.machine.faults:
             continue
-        late = not guest._keys.known() and (now - guest.booted_at).total_seconds() > tokens.LIFETIME_S
+        late = not guest._keys.known() and (now - guest.born_at).total_seconds() > tokens.LIFETIME_S
         if not late and not (bench.jumped and guest._failed):
             found.append((member, guest))
     return found

@@ -68,7 +68,7 @@ def _order(bench: Bench, inside: Inhabitants, _guest: Seen) -> None:
 
 def _revoke(bench: Bench, inside: Inhabitants, guest: Seen) -> None:
     """Somebody does not believe an agent any more. Seldom: nothing is known of its appliance from then on."""
-    if not bench.store.away and inside.luck.random() < 0.1:
+    if not bench.store.away and inside.luck.random() < 0.2:
         bench.ask(RequestVerb.REVOKE, f"{bench.shape.specs[0].name}/{guest.token.ordinal}")
 
 

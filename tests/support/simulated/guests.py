@@ -26,6 +26,7 @@ from cloudmon.model.identity import TAG_TOKEN, Token
 from cloudmon.model.policies import Policy, Remedy
 from cloudmon.model.sets import Application, Job, SetSpec
 from cloudmon.model.simulated import Machine
+from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.hearing import Hearing
 from cloudmon.monitor.insides import Insides
 from cloudmon.monitor.line import Silent
@@ -89,7 +90,7 @@ def inhabited(spec: SetSpec) -> SetSpec:
 class Seen(Guest):
     """A guest of which is known what it truly did."""
 
-    __slots__ = ("booted_at", "cut_until", "due", "performed", "sleeps_until", "token", "watch")
+    __slots__ = ("booted_at", "born_at", "cut_until", "due", "performed", "sleeps_until", "token", "watch")
 
     def __init__(self, user_data: str, token: Token, **named: Any) -> None:
         super().__init__(user_data, poll_s=POLL_S, **named)
@@ -107,6 +108,8 @@ class Seen(Guest):
     def _boot(self, at: float) -> None:
         super()._boot(at)
         self.booted_at = dt.datetime.fromtimestamp(at, dt.UTC)
+        if self._boots == 1:
+            self.born_at = self.booted_at
         perform = self._commands._performed
 
         def noted(command: Command) -> Any:
@@ -143,6 +146,7 @@ class Inhabitants:
         self._boots: dict[tuple[str, str], int] = {}
         self._gone_at: dict[tuple[str, str], dt.datetime] = {}
         self._channel: Channel | None = None
+        self._former: Channel | None = None
         self._asking: Seen | None = None
         self.luck = random.Random(f"guests {seed}")
         self.guests: dict[tuple[str, str], Seen] = {}
@@ -164,7 +168,10 @@ class Inhabitants:
 
     def serve(self, monitor: Monitor) -> None:
         """Join a monitor that begins to a channel of its own, as the service does."""
-        self.close_channel()
+        # The one before it goes on to serve for a while: it does not know yet that it is fenced.
+        former, self._former = self._former, self._channel
+        if former is not None:
+            former.close()
         bench = self._bench
         insides = Insides(Hearing(bench.store), [rules()])  # type: ignore[arg-type]
         insides._detector = Detector(())
@@ -214,10 +221,12 @@ class Inhabitants:
         if cut or self.killed or (not self.quiet and luck.random() < 0.05):
             self.counts["requests lost"] += 1
             raise ConnectionError("the request got lost (simulated)")
+        if self._former is not None and not self.quiet and luck.random() < 0.1:
+            self._ask_the_former(head, content)
         die_at = None if self.quiet or luck.random() > 0.02 else luck.randrange(1, 4)
         try:
             with dying.at_point(die_at):
-                reply = self._ask(head, content)
+                reply = self._ask(self.channel, head, content)
         except dying.Crash:
             self.killed = True
             self.counts["killed while it wrote"] += 1
@@ -225,7 +234,7 @@ class Inhabitants:
         if self.quiet:
             return reply
         if luck.random() < 0.05:
-            second = self._ask(head, content)
+            second = self._ask(self.channel, head, content)
             self.counts["requests that came twice"] += 1
             assert second.status != 200, "law of reports: a request that came twice was taken twice"
         if luck.random() < (0.15 if b'"verb"' in reply.body else 0.01):
@@ -236,11 +245,20 @@ class Inhabitants:
             raise ConnectionError("the answer got lost (simulated)")
         return reply
 
-    def _ask(self, head: Head, content: bytes) -> Reply:
+    def _ask_the_former(self, head: Head, content: bytes) -> None:
+        """Law 6: a channel whose monitor was fenced writes nothing, whoever comes to it."""
+        assert self._former is not None
+        agents = self._bench.memory.agents
+        before = agents.all(EVERYONE)
+        self._ask(self._former, head, content)
+        self.counts["requests that went to a fenced monitor"] += 1
+        assert agents.all(EVERYONE) == before, "law 6: a fenced monitor's channel wrote what an agent said"
+
+    def _ask(self, channel: Channel, head: Head, content: bytes) -> Reply:
         async def body(most: int) -> bytes | Reason:
             return content if len(content) <= most else Reason.OVERSIZE
 
-        return self._loop.run_until_complete(self.channel.answer(head, body))
+        return self._loop.run_until_complete(channel.answer(head, body))
 
     # --- the machines -------------------------------------------------------------------------------------------------
 
@@ -352,12 +370,13 @@ class Inhabitants:
         """Nobody lives there any more, and nobody listens."""
         self._bench.monitor.insides, self._bench.monitor.line = None, Silent()
         self.close_channel()
-        self._channel = None
+        self._channel = self._former = None
         self.guests.clear()
 
     def close_channel(self) -> None:
-        if self._channel is not None:
-            self._channel.close()
+        for channel in (self._channel, self._former):
+            if channel is not None:
+                channel.close()
 
     def close(self) -> None:
         self.close_channel()
