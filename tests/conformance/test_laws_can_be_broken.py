@@ -346,6 +346,15 @@ class ForgetsByName(DummyProvider):
         super().forget_snapshot(node_id, name, super().snapshot_node(node_id, name, {}))
 
 
+class ForgetsOfLiving(DummyProvider):
+    """Wants the node to be there whose snapshot is to be deleted."""
+
+    def forget_snapshot(self, node_id: str, name: str, kept: str) -> None:
+        if super().get_node(node_id) is None:
+            raise errors.NotFound(f"{self.cloud}: there is no node {node_id}", cloud=self.cloud)
+        super().forget_snapshot(node_id, name, kept)
+
+
 def _free(offer: Offer) -> Offer:
     assert offer.price is not None
     price = offer.price.__class__(Decimal(0), offer.price.currency, offer.price.source, offer.price.dated)
@@ -393,6 +402,7 @@ BROKEN: list[tuple[type[DummyProvider], str, tuple[str, ...]]] = [
     (ReplacesAllTags, "test_tags_are_added_and_replaced_and_the_others_kept", ()),
     (KeepsAnew, "test_a_snapshot_is_taken_once_for_each_name_and_its_node_goes_on", ()),
     (ForgetsByName, "test_a_snapshot_is_forgotten_by_its_name_and_its_id_and_no_other_is", ()),
+    (ForgetsOfLiving, "test_what_was_never_kept_and_a_node_that_is_gone_are_quiet_for", ("forget_snapshot",)),
     (SaysNothingOfWalls, "test_a_node_that_nobody_isolated_is_told_as_such", ()),
     (IsolatesByStopping, "test_an_isolated_node_is_told_as_such_and_goes_on_running", ()),
     (LetsNobodyGo, "test_a_released_node_is_told_as_such", ()),
