@@ -16,7 +16,20 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import agent, attending, channel, cold, detection, ec2, fold, launch, quiet, reports, service
+from tests.benchmarks import (
+    agent,
+    attending,
+    channel,
+    cold,
+    detection,
+    ec2,
+    fold,
+    guests,
+    launch,
+    quiet,
+    reports,
+    service,
+)
 from tests.benchmarks.figures import HEADING, Figure
 
 FULL: dict[str, Callable[[Path], Iterator[Figure]]] = {
@@ -32,6 +45,7 @@ FULL: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "attending": attending.figures,
     "reports": reports.figures,
     "detection": detection.figures,
+    "guests": guests.figures,
 }
 QUICK: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "cold": partial(cold.figures, repeats=1),
@@ -46,6 +60,7 @@ QUICK: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "attending": partial(attending.figures, agents=40, reports=5),
     "reports": partial(reports.figures, reports=200, appliances=20, repeats=1),
     "detection": partial(detection.figures, looks=5, repeats=1),
+    "guests": partial(guests.figures, guests=20, watched_s=6, hurry=2_000),
 }
 
 

@@ -31,6 +31,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         pytest.param("attending", 1, id="attending"),
         pytest.param("reports", 1, id="reports"),
         pytest.param("detection", 5, id="detection"),
+        pytest.param("guests", 4, id="guests"),
     ],
 )
 def test_a_quick_run_prints_every_figure(name: str, figures: int) -> None:
