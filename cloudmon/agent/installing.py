@@ -21,6 +21,7 @@ CACHE = "/var/cache/apt/archives"
 STALE_S = 3600.0
 
 _APT_OWN = ("-y", "-q", "-o", "DPkg::Lock::Timeout=60", "-o", "DPkg::Options::=--force-confold")
+_DOWN = "downgrade"
 _DPKG_ROOT = ("--force-not-root", "--force-bad-path", "--log=/dev/null")
 
 
@@ -63,6 +64,8 @@ class Installer:
                 return Outcome(False, "no package manager that the agent knows is there")
             ran = programs.Ran(None, b"")
             for argv in commands:
+                if _DOWN in argv and self._installed(name) == version:
+                    break
                 left_s = until - self._clock.monotonic()
                 if left_s <= 0:
                     return Outcome(False, "there was no time left to do it")
@@ -210,5 +213,8 @@ class Installer:
         if program is None:
             return []
         dnf = [program, "-y", "-q", *(["--installroot", self._root.path] if self._root else [])]
+        if version and what != "remove":
+            # dnf's install goes to the named version, up or down; yum's does nothing, and says well, where it is older.
+            return [[*dnf, verb, f"{name}-{version}"] for verb in ("install", _DOWN)]
         verb = {"install": "install", "update": "upgrade", "remove": "remove"}[what]
-        return [[*dnf, verb, f"{name}-{version}" if version else name]]
+        return [[*dnf, verb, name]]

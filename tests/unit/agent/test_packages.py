@@ -210,7 +210,67 @@ def test_dnf_and_apk_are_told_what_to_do_in_words(tmp_path: Path, shelf: Callabl
     words = shelf("dnf", "exit 1")
     outcome = installer(tmp_path / "second", root).update("nginx", "1.26-1", UNTIL)
     assert (outcome.ok, outcome.exit) == (False, 1)
-    assert words.read_text().split() == ["-y", "-q", "--installroot", str(root), "upgrade", "nginx-1.26-1"]
+    assert words.read_text().split() == ["-y", "-q", "--installroot", str(root), "install", "nginx-1.26-1"]
+
+
+MANAGER = """
+for verb; do test "$verb" = install -o "$verb" = upgrade -o "$verb" = downgrade && break; done
+for asked; do :; done
+has=$(cut -f2 '{database}')
+wanted=$(printf '%s\\n' {offered} | grep -Fx -- "${{asked#nginx-}}")
+test "$asked" = nginx && wanted=$(printf '%s\\n' {offered} | sort -V | tail -1)
+test -n "$wanted" || {{ echo "No match for argument: $asked"; exit 1; }}
+newest=$(printf '%s\\n' "$wanted" "$has" | sort -V | tail -1)
+way=up; test "$newest" = "$has" && way=down; test "$wanted" = "$has" && way=same
+case "$verb $way" in
+  "install up"|"upgrade up"|"downgrade down"|{also}) printf 'nginx\\t%s\\tx86_64\\n' "$wanted" > '{database}' ;;
+  *) echo "Nothing to do." ;;
+esac
+"""
+"""As dnf 4 and 5 do: ``install`` goes to the version that is named, ``upgrade`` never down and ``downgrade`` never up,
+and what is not done is no failure. yum's ``install`` does not go down either."""
+
+
+@pytest.mark.parametrize(
+    ("manager", "also", "down"),
+    [("dnf", '"install down"', ["install"]), ("yum", '"install never"', ["install", "downgrade"])],
+)
+def test_a_package_of_rpm_goes_to_the_version_that_is_named_up_and_down(
+    manager: str, also: str, down: list[str], tmp_path: Path, shelf: Callable[[str, str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    root = tmp_path / "root"
+    (root / "var/lib/rpm").mkdir(parents=True)
+    database = root / "var/lib/rpm/rpmdb.sqlite"
+    database.write_text("nginx\t1.9-1\tx86_64\n")
+    shelf("rpm", f"cat '{database}'")
+    words = shelf(manager, MANAGER.format(database=database, offered="1.9-1 1.10-1 1.11-1", also=also))
+    found = programs.find
+    monkeypatch.setattr(programs, "find", lambda name: None if name == "dnf" != manager else found(name))
+    hands = installer(tmp_path / "state", root)
+
+    def update(version: str) -> tuple[bool, str, str, list[str]]:
+        words.write_text("")
+        outcome = hands.update("nginx", version, UNTIL)
+        verbs = [line.split()[-2] for line in words.read_text().splitlines()]
+        return outcome.ok, outcome.error, database.read_text().split()[1], verbs
+
+    assert update("1.10-1") == (True, "", "1.10-1", ["install"])
+    assert update("1.9-1") == (True, "", "1.9-1", down)
+    assert update("1.9-1") == (True, "", "1.9-1", [])
+    # One that is not offered is a failure that is told by the first that met it, and leaves what was there.
+    assert update("1.8-1") == (False, "the package manager ended with 1", "1.9-1", ["install"])
+    assert update("") == (True, "", "1.11-1", ["upgrade"])
+
+
+def test_a_package_that_stays_what_it_was_has_not_gone_back(tmp_path: Path, shelf: Callable[[str, str], Path]) -> None:
+    root = tmp_path / "root"
+    (root / "var/lib/rpm").mkdir(parents=True)
+    (root / "var/lib/rpm/rpmdb.sqlite").write_text("")
+    shelf("rpm", r"printf 'nginx\t1.10-1\tx86_64\n'")
+    shelf("dnf", "echo Nothing to do.")
+    outcome = installer(tmp_path / "state", root).update("nginx", "1.9-1", UNTIL)
+    assert (outcome.ok, outcome.error) == (False, "nginx is installed as 1.10-1, not 1.9-1")
 
 
 def test_without_a_manager_nothing_is_known_and_nothing_done(tmp_path: Path) -> None:
