@@ -141,8 +141,9 @@ TARGETS: dict[str, Target] = {
     "services": Target(_read(services.units, services.enabled), (
         b"ssh.service loaded active running x\n\xe2\x97\x8f a.service loaded failed failed\n", b"ssh.service enabled\n",
     )),
-    "candidates": Target(_read(candidates.apt, candidates.dnf_evr), (
+    "candidates": Target(_read(candidates.apt, candidates.dnf_evr, candidates.apk), (
         b"nginx:\n  Installed: 1.22\n  Candidate: 1.24-1\n", b"nginx\t0:1.24-1\nvim\t2:9.0-1\n",
+        b"musl-1.2.4_git20230717-r4 < 1.2.5-r0 @edge\n",
     )),
     "maps": Target(_read(debt.replaced, lambda raw: debt.replaced(raw, "/srv/root")), (
         b"7f00-7f01 r-xp 00000000 08:01 12 /usr/lib/libssl.so.3 (deleted)\n",

@@ -82,6 +82,41 @@ def test_what_dnf_offers_is_read_with_its_epoch() -> None:
     }  # fmt: skip
 
 
+APK = b"""\
+WARNING: opening from cache https://dl-cdn.alpinelinux.org/alpine/v3.19/main: No such file or directory
+Installed:                                Available:
+busybox-1.36.1-r15                      < 1.36.1-r19\x20
+libstdc++-13.2.1_git20231014-r0         = 13.2.1_git20231014-r0\x20
+nginx-mod-http-geoip2-1.24.0-r16        > 1.24.0-r15\x20
+musl-1.2.4_git20230717-r4               < 1.2.5-r0 @edge
+py3-a-name-that-fills-its-column-2.0-r10> 2.1-r0 @edge
+shop-1.0-r0                             ?\x20
+torn-1.0-r0                             < 1.
+"""
+
+
+def test_what_apk_offers_is_read_strictly_and_of_what_no_list_has_nothing_is_known() -> None:
+    assert candidates.apk(APK) == {
+        "busybox": "1.36.1-r19", "libstdc++": "13.2.1_git20231014-r0", "nginx-mod-http-geoip2": "1.24.0-r16",
+        "musl": "1.2.5-r0",
+    }  # fmt: skip
+
+
+def test_apk_is_asked_without_network_and_again_when_its_lists_change(
+    tmp_path: Path, shelf: Callable[[str, str], Path]
+) -> None:
+    root = appliance(tmp_path, "lib/apk/db/installed", "var/cache/apk/APKINDEX.1.tar.gz")
+    said = shelf("apk", "echo 'shop-1.0-r0    < 1.2-r0 '; echo 'other-2-r0   < 3-r0 '")
+    found = offered(tmp_path, root)
+    assert found.of(["shop"]) == found.of(["shop"]) == {"shop": "1.2-r0"}
+    assert said.read_text() == f"--no-network --root {root} version shop\n"
+    before = found.signature()
+    (root / "var/cache/apk/APKINDEX.2.tar.gz").write_text("")
+    assert found.signature() != before
+    found.of(["shop"])
+    assert said.read_text().count("version") == 2
+
+
 @pytest.mark.parametrize(
     ("line", "root", "found"),
     [
