@@ -29,6 +29,8 @@ COLUMNS = (
     Column("ended_at", "ENDED"),
     Column("error", "ERROR"),
     Column("request", "REQUEST", table=False),
+    Column("arguments", "ARGUMENTS", table=False),
+    Column("result", "RESULT", table=False),
     Column("evidence", "EVIDENCE", table=False),
 )
 INCIDENTS = (
@@ -51,7 +53,8 @@ def actions(  # one option each
     tenant: Tenant = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """Show control actions, newest last: why each was taken, and how it ended."""
+    """Show control actions, newest last: why each was taken, and how it ended. JSON and CSV have what each was told
+    and what it said: a job's exit and output, a scan's files."""
     from cloudmon.cli import opening
 
     with opening.opened(config, tenant) as at:
@@ -85,6 +88,8 @@ def actions(  # one option each
                 "ended_at": intent.ended_at,
                 "error": intent.error,
                 "request": intent.request_id,
+                "arguments": intent.arguments,
+                "result": intent.result,
                 "evidence": intent.evidence,
             }
             for intent in reversed(chosen)

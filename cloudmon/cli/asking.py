@@ -10,7 +10,7 @@ import os
 import pwd
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ COLUMNS = (
     Column("verb", "VERB"),
     Column("state", "STATE"),
     Column("outcome", "OUTCOME"),
+    Column("results", "RESULTS", table=False),
 )
 
 
@@ -124,7 +125,8 @@ def ask(how: How, wish_of: Callable[[Store], Wish], ends: frozenset[RequestState
             raise RequestRefused("the store is in memory and is gone with this command; give [store] a url")
         service.store.requests.add(request)
         found = _wait(service, request, patience) if patience.wait else request
-    _tell(found, wish.said, patience, how.form)
+        said = _said_inside(service.store, found)
+    _tell(found, wish.said, patience, how.form, said)
 
 
 def _wait(service: Service, request: Request, patience: Patience) -> Request:
@@ -220,10 +222,24 @@ def current(store: Store, request: Request) -> Request:
     return store.requests.get(opening.scope_of(request.tenant), request.id) or request
 
 
-def _tell(request: Request, accepted: str, patience: Patience, form: Format) -> None:
+def _said_inside(store: Store, request: Request) -> list[dict[str, object]]:
+    """What commands that were born of the request said inside appliances, in the order in which they began."""
+    scope = opening.scope_of(request.tenant)
+    names = opening.Names(store, scope)
+    born = store.intents.of_request(scope, request.id) if request.verb is RequestVerb.COMMAND else []
+    return [{"appliance": names.appliance(one.appliance), **one.result} for one in born if one.result]
+
+
+def _tell(
+    request: Request, accepted: str, patience: Patience, form: Format, said_inside: Sequence[Mapping[str, object]]
+) -> None:
     if form is not Format.TABLE:
         row = {name: getattr(request, name) for name in ("id", "target", "verb", "state", "outcome")}
-        output.emit([row], COLUMNS, form)
+        output.emit([{**row, "results": said_inside}], COLUMNS, form)
+    else:
+        for one in said_inside:
+            for line in str(one.get("output", "")).splitlines():
+                typer.echo(output.printable(f"{one['appliance']}: {line}"))
     if request.state in (RequestState.REFUSED, RequestState.FAILED):
         raise RequestRefused(request.outcome or f"{request.verb} of {request.target}: {request.state}")
     if patience.wait and request.state not in patience.ends:

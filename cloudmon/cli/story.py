@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cloudmon.cli.opening import Names, Target
+from cloudmon.model.actions import Intent
 from cloudmon.model.appliances import Incarnation
 from cloudmon.model.tenants import Scope
 from cloudmon.store import LoggedEntry, Store
@@ -124,8 +125,8 @@ class _Teller:
             text = f"{intent.verb} ({intent.action_class}){where}: {intent.reason}"
             yield self._line(intent.created_at, Part.DECISION, ordinal, text, intent.evidence)
             if intent.ended_at is not None:
-                error = f": {intent.error}" if intent.error else ""
-                yield self._line(intent.ended_at, Part.OUTCOME, ordinal, f"{intent.verb} {intent.state}{error}", {})
+                text = f"{intent.verb} {intent.state}{_said_by(intent)}"
+                yield self._line(intent.ended_at, Part.OUTCOME, ordinal, text, intent.result)
 
     def places(self) -> Iterator[Line]:
         ranked = {choice.offer.key: choice for choice in self._store.placements.latest(self._scope, self._uid)}
@@ -166,6 +167,13 @@ def _said(entry: LoggedEntry) -> str:
     if "rule" in entry.body:
         because += f", says {entry.body['rule']}"
     return entry.kind.replace(".", " ") + (f" by {who}" if who else "") + (f": {told}" if told else "") + because
+
+
+def _said_by(intent: Intent) -> str:
+    """What a command said at its end, in short."""
+    said = str(intent.result.get("output", "")).strip().splitlines()
+    text = intent.error or (_shortened(said[0]) if said else "")
+    return f": {text}" if text else ""
 
 
 def _shortened(text: str) -> str:

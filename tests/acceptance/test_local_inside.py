@@ -194,6 +194,9 @@ def test_a_monitor_killed_while_a_command_runs_hears_of_it_once(shop: Shop) -> N
 
     until(lambda: job().state is IntentState.DONE, "its successor hears how it ended")
     assert (job().result["exit"], job().result["output"]) == (0, "said\n")
+    tells(shop.story(1), "job_run done: said")
+    (row,) = (r for r in json.loads(shop.cli("actions", "shop/1", "-o", "json").stdout) if r["id"] == job().id)
+    assert (row["arguments"], row["result"]["exit"], row["result"]["output"]) == ({"job": "slow"}, 0, "said\n")
     assert done.read_text() == "once\n"
 
 
@@ -232,7 +235,8 @@ def test_a_planted_file_is_found_put_away_and_looked_for_in_the_others(shop: Sho
     """Evidence is kept, what runs it is ended, and the finding ends with it."""
     planted = shop.root("shop", 1) / "srv/shop/eicar.com"
     planted.write_bytes(eicar.content())
-    shop.cli("act", "shop/1", "scan", *REASON)
+    said = shop.cli("act", "shop/1", "scan", *REASON).stdout
+    assert ("1 bad" in said, said.count("shop/1: ") > 1, "srv/shop/eicar.com" in said) == (True, True, True), said
     until(lambda: not planted.exists(), "it is put away")
     until(lambda: shop.done(Verb.SCAN, 2) > 0, "the other one looks for it")
     until(shop.well, "nothing is wrong any more")

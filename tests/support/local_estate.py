@@ -21,8 +21,9 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "config" / "local.toml"
 
 
 def free_ports(count: int) -> int:
-    """The number before so many ports in a row that nobody listens on."""
-    for base in range(20_000 + os.getpid() % 9_000, 32_000, count + 1):
+    """The number before so many ports in a row that nobody listens on, nor any process that asks at the same time:
+    processes that were started one after the other have numbers that are close."""
+    for base in range(20_000 + os.getpid() * (count + 1) % 9_000, 32_000, count + 1):
         with suppress(OSError):
             for port in range(base + 1, base + count + 1):
                 socket.create_server(("127.0.0.1", port)).close()
