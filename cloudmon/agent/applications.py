@@ -32,7 +32,7 @@ class Seen:
         self.own = (0, 0)
         """Pid and start of the process that the agent started for it."""
         self.suspended = False
-        """Held asleep by a command: whether it is up can then not be told."""
+        """Held asleep by a command, which is to be stopped by an order."""
         self.halted = False
         """Stopped by a command, and left so until it is started again, by whomever."""
         self.ordered = False
@@ -249,9 +249,9 @@ class Applications:
     def _state(self, application: Application, seen: Seen, main: Process | None) -> str:
         probed = self.prober.declared(application.name)
         answer = self.prober.answer(application.name)
-        # Asleep because somebody ordered it: neither up nor fallen.
+        # Asleep because somebody ordered it: whatever its probe says, it has not fallen.
         if main is not None and seen.suspended and main.state in {"T", "t"}:
-            return "unknown"
+            return "stopped"
         # Stopped because somebody ordered it: it has not fallen. One that answers all the same was started elsewhere.
         if main is None and seen.halted and not (answer is not None and answer.ok):
             return "stopped"

@@ -154,7 +154,7 @@ _APPLICATIONS = Table(
     Record(
         {
             "state": _word(
-                "Whether it is up, down, or stopped by an order; not known while nobody can tell.",
+                "Whether it is up, down, or stopped or suspended by an order; not known while nobody can tell.",
                 "up",
                 "down",
                 "stopped",

@@ -171,6 +171,22 @@ def test_what_is_paused_is_only_shown_and_plan_says_why(shop: Shop) -> None:
     until(lambda: shop.done(Verb.APP_RESTART, 2) > before, "it is started")
 
 
+def test_what_is_suspended_by_an_order_is_stopped_and_not_restarted_until_it_is_resumed(shop: Shop) -> None:
+    before = (len(shop.intents(Verb.APP_RESTART, 1)), shop.done(Verb.APP_RESTART, 2))
+    shop.cli("act", "shop/1", "app_suspend", "application=shop", *REASON)
+    try:
+        until(lambda: shop.told(1, "applications")["shop"]["state"] == "stopped", "it is told as stopped")
+        # The other, which falls later, is put right: the rules have been gone through since.
+        shop.fell(2)
+        until(lambda: shop.done(Verb.APP_RESTART, 2) > before[1], "the other is started again")
+        assert shop.told(1, "applications")["shop"]["state"] == "stopped"
+        assert not [message for message in shop.found() if "shop/1" in message]
+    finally:
+        shop.cli("act", "shop/1", "app_resume", "application=shop", *REASON)
+    until(shop.well, "it goes on")
+    assert len(shop.intents(Verb.APP_RESTART, 1)) == before[0]
+
+
 def test_people_ask_agents_too(shop: Shop) -> None:
     ran = shop.cli("act", "shop/*", "app_restart", "application=shop", *REASON)
     assert "2 appliances" in ran.stdout

@@ -197,9 +197,9 @@ class Machine:
         self.well_again(Fault.CRASHED, name)
         self.well_again(Fault.RESTART_LOOP, name)
 
-    def stop(self, name: str, at: float, state: str = "stopped") -> None:
-        """An application is stopped by an order: it has not fallen."""
-        self._fell(name, at, state)
+    def stop(self, name: str, at: float) -> None:
+        """An application is stopped or suspended by an order: it has not fallen."""
+        self._fell(name, at, "stopped")
         self.well_again(Fault.CRASHED, name)
         self.well_again(Fault.RESTART_LOOP, name)
 

@@ -64,7 +64,7 @@ def _application(machine: Machine, asked: Asked) -> Outcome:
     elif verb == "app_resume":
         machine.start(name, asked.at)
     else:
-        machine.stop(name, asked.at, "unknown" if verb == "app_suspend" else "stopped")
+        machine.stop(name, asked.at)
     return Outcome(True)
 
 

@@ -88,8 +88,9 @@ def test_an_application_that_is_a_service_is_started_and_stopped_by_it(machine: 
     assert machine.applications.section({}, {})["web"]["pid"] == machine.pid != before
     assert machine.applications.section({}, {})["web"]["restarts"] == 0
     assert machine.controls.suspend(WEB).ok
-    assert machine.state() == "unknown"
+    assert machine.state() == "stopped"
     assert machine.controls.resume(WEB).ok
+    assert machine.state() == "up"
     assert machine.controls.stop(WEB, until).ok
     assert machine.state() == "stopped"
     assert machine.words("st") == ["start -- web.service", "stop -- web.service"]

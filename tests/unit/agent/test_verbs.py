@@ -142,7 +142,8 @@ def test_stop_suspend_and_resume_do_what_they_say(appliance: Appliance, monitor:
     monitor.command("hold", "app_suspend", application="web")
     assert monitor.result("hold")["ok"] is True
     assert monitor.sections["processes"][pid]["state"] == "stopped"
-    assert app(monitor)["state"] == "unknown"
+    assert (app(monitor)["state"], app(monitor)["pid"]) == ("stopped", int(pid))
+    assert "fault" not in [report["why"] for report in monitor.reports]
     monitor.command("go", "app_resume", application="web")
     assert monitor.result("go")["ok"] is True
     assert monitor.sections["processes"][pid]["state"] == "running"
