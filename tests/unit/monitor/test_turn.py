@@ -126,17 +126,18 @@ def test_what_is_heard_during_a_tick_is_acted_on_in_it_and_once(
     assert len(of.commands()) == 1
 
 
-def ask(of: Inhabited) -> None:
+def overtaken(of: Inhabited, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody asks for a restart of the first one, and during the tick for that the second one falls."""
+    of.say(1, up())
+    of.tick()
     of.ask_for(RequestVerb.COMMAND, "storefront/1", {"verb": "app_restart", "application": "shop"})
+    attending_in_a_gap(of, monkeypatch, ordinals=(2,), gap=2)
 
 
 def test_what_a_tick_decided_about_a_set_that_was_touched_meanwhile_is_decided_anew_by_the_next(
     of: Inhabited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of.say(1, up())
-    of.tick()
-    ask(of)
-    attending_in_a_gap(of, monkeypatch, ordinals=(2,), gap=2)
+    overtaken(of, monkeypatch)
     report = of.monitor.tick()
     assert (report.again, report.steady) == (True, False)
     assert (len(of.commands(1)), len(of.commands(2))) == (0, 1)
@@ -147,10 +148,7 @@ def test_what_a_tick_decided_about_a_set_that_was_touched_meanwhile_is_decided_a
 def test_a_tick_that_was_overtaken_is_followed_by_one_that_gives_no_way(
     of: Inhabited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of.say(1, up())
-    of.tick()
-    ask(of)
-    attending_in_a_gap(of, monkeypatch, ordinals=(2,), gap=2)
+    overtaken(of, monkeypatch)
     of.monitor.tick()
     asked: list[None] = []
     monkeypatch.setattr(of.monitor._turn, "give_way", lambda: asked.append(None))
