@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cloudmon.errors import MonitorAlreadyRuns
@@ -162,7 +162,18 @@ def member(store: Store, name: str, ordinal: int) -> Member:
     """One appliance by its name."""
     aset = store.sets.named(EVERYONE, name)
     assert aset is not None, f"there is no set {name}"
-    return next(found for found in store.members.of_set(EVERYONE, aset.uid) if found.ordinal == ordinal)
+    rows = store.members.of_set(EVERYONE, aset.uid)
+    found = next((row for row in rows if row.ordinal == ordinal), None)
+    assert found is not None, _without(store, aset.uid, f"{name}/{ordinal}", rows)
+    return found
+
+
+def _without(store: Store, uid: str, name: str, rows: Sequence[Member]) -> str:
+    """All that explains why there is no such appliance: who wanted how many, what was asked, what was done."""
+    sizes = [(author, spec.count) for _, author, spec, _ in store.sets.generations(EVERYONE, uid)]
+    asked = [store.requests.get(EVERYONE, one) for names in ASKED.values() for one, *_ in names]
+    done = store.intents.of(EVERYONE, uid)
+    return "\n".join([f"there is no {name}; {sizes}", *map(str, rows), *map(str, asked), *map(str, done)])
 
 
 def _begin(service: Service) -> None:
