@@ -135,9 +135,13 @@ def _terminate(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
     return Outcome(True, True), None
 
 
-def _power(name: str) -> Callable[[Provider, Call], tuple[Outcome, Node | None]]:
+def _order(
+    able: type[PowerControl] | type[Firewall], name: str
+) -> Callable[[Provider, Call], tuple[Outcome, Node | None]]:
+    """An order to one node, where the provider is able to give it."""
+
     def do(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
-        if not isinstance(provider, PowerControl):
+        if not isinstance(provider, able):
             raise Unsupported(f"this provider cannot {call.step.intent.verb} nodes", cloud=provider.cloud)
         getattr(provider, name)(call.step.intent.node_id)
         return Outcome(True, True), None
@@ -157,23 +161,13 @@ def _suspend(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
         else:
             return Outcome(True, True), None
     try:
-        stopped, _ = _power("stop_node")(provider, call)
+        stopped, _ = _order(PowerControl, "stop_node")(provider, call)
     except Unsupported:
         if not isinstance(provider, Firewall) or "isolate_node" not in abilities(provider):
             raise
         provider.isolate_node(node_id)
         return Outcome(True, True, verb=Verb.ISOLATE), None
     return replace(stopped, verb=Verb.STOP), None
-
-
-def _wall(name: str) -> Callable[[Provider, Call], tuple[Outcome, Node | None]]:
-    def do(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
-        if not isinstance(provider, Firewall):
-            raise Unsupported(f"this provider cannot {call.step.intent.verb} nodes", cloud=provider.cloud)
-        getattr(provider, name)(call.step.intent.node_id)
-        return Outcome(True, True), None
-
-    return do
 
 
 def _resume(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
@@ -228,16 +222,16 @@ def _peers(provider: Provider, call: Call) -> tuple[Outcome, Node | None]:
 _VERBS: dict[Verb, Callable[[Provider, Call], tuple[Outcome, Node | None]]] = {
     Verb.LAUNCH: _launch,
     Verb.TERMINATE: _terminate,
-    Verb.START: _power("start_node"),
-    Verb.STOP: _power("stop_node"),
-    Verb.REBOOT: _power("reboot_node"),
+    Verb.START: _order(PowerControl, "start_node"),
+    Verb.STOP: _order(PowerControl, "stop_node"),
+    Verb.REBOOT: _order(PowerControl, "reboot_node"),
     Verb.SUSPEND: _suspend,
     Verb.RESUME: _resume,
     Verb.ADOPT: _adopt,
     Verb.SNAPSHOT: _snapshot,
     Verb.SNAPSHOT_END: _forget,
-    Verb.ISOLATE: _wall("isolate_node"),
-    Verb.RELEASE: _wall("release_node"),
+    Verb.ISOLATE: _order(Firewall, "isolate_node"),
+    Verb.RELEASE: _order(Firewall, "release_node"),
     Verb.PEERS_OPEN: _peers,
     Verb.PEERS_CLOSE: _peers,
 }
