@@ -126,10 +126,9 @@ def _held(member: Member, sight: Sight) -> str:
     kept = images.kept_back(member, sight.estate.sets[member.set_uid], sight.moment.now)
     if kept:
         return kept
-    if member.id in sight.taken:
-        return "has something else to do"
-    if sight.under_way.get(member.id):
-        return f"{sight.under_way[member.id][0].verb} is on its way inside it"
+    busy = sight.busy(member)
+    if busy:
+        return busy
     case = sight.case(member)
     if case.view is None or not case.view.healthy:
         return f"cloud {member.cloud} is not seen"

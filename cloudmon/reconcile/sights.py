@@ -42,6 +42,13 @@ class Sight:
     timers: Mapping[tuple[str, int], Mapping[TimerKind, dt.datetime]]
     """By set uid and ordinal."""
 
+    def busy(self, member: Member) -> str:
+        """What else a member has to do; empty when nothing."""
+        if member.id in self.taken:
+            return "has something else to do"
+        under_way = self.under_way.get(member.id)
+        return f"{under_way[0].verb} is on its way inside it" if under_way else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Rollout:

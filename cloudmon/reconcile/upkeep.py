@@ -106,10 +106,9 @@ def _held(member: Member, sight: Sight, verb: Verb) -> str:
     by_hand = laid(aset, member.ordinal, now)
     if by_hand:
         return by_hand
-    if member.id in sight.taken:
-        return "has something else to do"
-    if sight.under_way.get(member.id):
-        return f"{sight.under_way[member.id][0].verb} is on its way inside it"
+    busy = sight.busy(member)
+    if busy:
+        return busy
     if verb.value not in sight.estate.inside.takes(member.id):
         return f"its agent takes no {verb}"
     case = sight.case(member)
