@@ -56,7 +56,7 @@ class TickReport:
 
     at: dt.datetime
     steady: bool
-    """True when wanted and seen agree, nothing is open and nothing was done."""
+    """True when nothing is due, nothing is open and nothing was done; what is waited for is among ``waits``."""
     performed: int = 0
     failed: int = 0
     changes: int = 0
