@@ -100,6 +100,8 @@ def die(machine: Machine, how: str, at: float, settings: DummySettings) -> None:
 
 def hang(machine: Machine) -> None:
     """The machine reads as it does and comes to the end of nothing any more, but for its destruction."""
+    if machine.word in (TERMINATING, TERMINATED):
+        return
     machine.hung = True
     machine.forget("move")
 

@@ -8,7 +8,7 @@ import itertools
 import uuid
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloudmon.errors import CloudError
@@ -68,6 +68,10 @@ def play(provider: DummyProvider, clock: FakeClock, step: tuple[str, Any]) -> No
 
 @settings(max_examples=400, deadline=None)
 @given(shape=shapes, story=st.lists(steps, max_size=25))
+@example(
+    shape={"terminate_s": 10, "faults": {}},
+    story=[("create", 1), ("destroy_node", 1), ("hang", 1)],
+)
 def test_the_truth_stays_true(shape: dict[str, Any], story: list[tuple[str, Any]]) -> None:
     """One machine a token; spells without gaps; and a listing that comes to say what is, once nothing happens."""
     clock = FakeClock()
