@@ -163,6 +163,10 @@ class StoreUnavailable(StoreError):
     retriable = True
 
 
+class StoreLost(StoreError):
+    """The store that the anchors tell of is not where it was."""
+
+
 class StoreTooNew(StoreError):
     """The store was written by a newer cloudmon."""
 

@@ -26,6 +26,7 @@ from cloudmon.errors import (
     RateLimited,
     SettingsError,
     StoreError,
+    StoreLost,
     StoreOutdated,
     StoreTooNew,
     StoreUnavailable,
@@ -54,6 +55,7 @@ NEXT_FOR_CLOUD: Sequence[tuple[type[CloudError], str]] = (
 NEXT_FOR_STORE: Sequence[tuple[type[StoreError], str]] = (
     (StoreOutdated, "back it up, then: cloudmon upgrade"),
     (StoreTooNew, "run the cloudmon that wrote it, or a newer one"),
+    (StoreLost, "restore it from a backup"),
     (
         StoreUnavailable,
         "check that the database runs, that its address and password are right, and that its disk has room",
@@ -150,13 +152,14 @@ def store(told: Settings, clock: Clock) -> Iterator[Check]:
     if told.store.url == "memory":
         yield Check("store", Verdict.NOTE, "memory: everything is forgotten at exit", "set store.url to keep it")
         return
-    url = told.store.url_with_password
+    url, anchor_dir = told.store.url_with_password, told.monitor.state_dir / "anchors"
     try:
         missing = _folder_missing(told)
         if missing is not None:
             yield Check("store", Verdict.WRONG, f"{missing} does not exist", f"mkdir -p {missing}")
             return
         if not presence.is_made(url):
+            presence.may_begin(about, anchor_dir)
             yield Check("store", Verdict.GOOD, f"{about} holds nothing yet and will be made")
             return
         if not log_key_path(told).exists():  # it had one, so none is made for it here
@@ -164,11 +167,11 @@ def store(told: Settings, clock: Clock) -> Iterator[Check]:
                 "store", Verdict.WRONG, f"{about} is there, its log key is not", "restore the key from a backup"
             )
             return
-        found = open_store(url, log_key=settings.log_key(told), anchor_dir=None, now=clock.now())
+        found = open_store(url, log_key=settings.log_key(told), anchor_dir=anchor_dir, now=clock.now())
     except SettingsError:
         return  # the key's own check has named it
     except StoreError as error:
-        yield Check("store", Verdict.WRONG, f"{about}: {error.message}", _next(error, NEXT_FOR_STORE))
+        yield Check("store", Verdict.WRONG, _said(about, error), _next(error, NEXT_FOR_STORE))
         return
     try:
         yield Check("store", Verdict.GOOD, f"{about}, estate {found.estate}")
@@ -176,9 +179,13 @@ def store(told: Settings, clock: Clock) -> Iterator[Check]:
         yield clock_of(found, clock.now())
         yield from deliveries(found, told, clock.now())
     except StoreError as error:
-        yield Check("store", Verdict.WRONG, f"{about}: {error.message}", _next(error, NEXT_FOR_STORE))
+        yield Check("store", Verdict.WRONG, _said(about, error), _next(error, NEXT_FOR_STORE))
     finally:
         found.close()
+
+
+def _said(about: str, error: StoreError) -> str:
+    return error.message if about in error.message else f"{about}: {error.message}"
 
 
 def _folder_missing(told: Settings) -> Path | None:

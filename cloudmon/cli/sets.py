@@ -58,6 +58,8 @@ UntilThen = Annotated[str | None, typer.Option("--until", help="Until this insta
 
 app = group(no_args_is_help=True)
 
+NO_SETS = "no sets; name some in the settings file, then `cloudmon apply`"
+
 
 @app.callback()
 def top() -> None:
@@ -78,7 +80,9 @@ def list_sets(
         names = opening.Names(at.store, at.scope)
         found = at.store.sets.all(at.scope) if everything else at.store.sets.active(at.scope)
         rows = [_row(at.store, names, aset, at.now) for aset in found]
-    output.emit(rows, COLUMNS, form, empty="no sets; name some in the settings file, then `cloudmon apply`")
+    ended = len(names.sets) - len(found)
+    empty = f"no sets now; `cloudmon sets list --all` shows the {ended} that ended" if ended else NO_SETS
+    output.emit(rows, COLUMNS, form, empty=empty)
 
 
 @app.command("show")

@@ -11,7 +11,7 @@ from cloudmon.model.actions import CLASS_OF, Intent, LogEntry, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Cause, HistoryEntry, Incarnation, IncarnationState, Member
 from cloudmon.model.changes import Change, Expect, FindingEnd
 from cloudmon.model.findings import FindingKind
-from cloudmon.model.identity import Token
+from cloudmon.model.identity import TAG_ESTATE, Token
 from cloudmon.model.nodes import ENDING, Node, NodeState
 from cloudmon.model.requests import Request, RequestState, RequestVerb
 from cloudmon.model.sets import ApplianceSet
@@ -165,7 +165,7 @@ def _nodes(request: Request, view: CloudView, node_id: str, taken: _Taken) -> Se
 
 def _refusal(store: Store, node: Node, taken: _Taken) -> str:
     if node.estate is not None and node.estate != store.estate:
-        return f"node {node.id} belongs to estate {node.estate}; release it there first"
+        return f"node {node.id} belongs to estate {node.estate}; where that is no more, take its tag {TAG_ESTATE} away"
     if taken.owner(node):
         return f"node {node.id} is {taken.owner(node)} already"
     return ""

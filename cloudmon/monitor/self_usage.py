@@ -35,8 +35,7 @@ class Meter:
         self._before: dict[tuple[Dimension, str], Decimal] = {}
 
     def begin(self, now: dt.datetime) -> None:
-        """The monitor began to run."""
-        self._written_at = now
+        """The monitor began to run. What it uses from here on is written for the first time after its first tick."""
         self._before = dict(self._totals())
         self._store.usage.add(self._owner, [self._event(Dimension.MONITOR_RUNNING, Mark.BEGAN, now)], now)
 

@@ -133,7 +133,7 @@ def plan(  # noqa: PLR0913  # one thing each, named by the caller
 
     Arguments:
         estate: what the store knows, with ``known`` filled for the strays' tokens.
-        views: by cloud, what was seen, from :func:`cloudmon.reconcile.doubts.doubt`; configured clouds only.
+        views: by cloud, what was seen, from :func:`cloudmon.reconcile.doubts.doubt`.
         rankings: by set uid, placement's choices for the sets that have members without a node.
         strays: from :func:`strays_of`.
         asked: by request id, all intents born of it.

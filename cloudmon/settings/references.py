@@ -32,11 +32,12 @@ def _of_sets(table: dict[str, Any], source: Source) -> Iterator[SettingsError]:
     for name, wanted in _tables(table, "sets").items():
         if not clouds:
             yield source.problem(("sets", name), "has nowhere to live: no cloud is configured", with_value=False)
-            continue
         key: Key = ("sets", name, "template")
         template = wanted.get("template")
         if isinstance(template, str) and template not in templates:
             yield source.problem(key, f"names no template{nearest(template, templates)}", value=template)
+        if not clouds:
+            continue
         named = wanted.get("clouds", [])
         named = [cloud for cloud in named if isinstance(cloud, str)] if isinstance(named, list | tuple) else []
         for cloud in named:

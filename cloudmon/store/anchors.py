@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cloudmon import faultpoints
+from cloudmon.errors import StoreUnavailable
 from cloudmon.store import chain as chains
 from cloudmon.store.chain import Head
 
@@ -146,6 +147,20 @@ class Anchors:
             os.fsync(file.fileno())
         fresh.chmod(0o600)
         fresh.replace(self.path)
+
+
+def know_a_store(folder: Path) -> bool:
+    """Whether the anchors in ``folder`` tell of a store that was written to, whoever's key signed them.
+
+    Raises StoreUnavailable when they cannot be read.
+    """
+    path = folder / FILE
+    try:
+        return b"\n" in path.read_bytes()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreUnavailable(f"the anchor file {path} cannot be read: {error.strerror}") from error
 
 
 def _cut_torn_line(file: int) -> None:

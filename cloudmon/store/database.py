@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -53,6 +54,7 @@ class Database:
         self.in_memory = self.is_sqlite and path is None
         self.instant: Callable[[Any], Any] = instant_reader(self.dialect)
         self._paused = paused
+        self._file: tuple[int, int] | None = None
         self._reading = threading.local()
         # SQLite has one writer: waiting for it here costs nothing, waiting in its busy handler costs sleeps. The
         # one connection of a store in memory carries one transaction at a time, readers' included.
@@ -93,7 +95,7 @@ class Database:
             try:
                 return once()
             except (SQLAlchemyError, sqlite3.Error) as error:
-                fault = faults.of(error)
+                fault = faults.of(error, self.url_shown)
                 if not (fault.again and left):
                     raise fault.error from error
             self._paused(wait_s)
@@ -101,7 +103,7 @@ class Database:
         raise AssertionError("unreachable")
 
     def _write_once(self, work: Callable[[Connection], T]) -> T:
-        with self._writers, self.engine.connect() as opened:
+        with self._writers, self._connected() as opened:
             connection = opened
             if self.is_sqlite:
                 connection = opened.execution_options(**{_WRITING: True})
@@ -109,6 +111,7 @@ class Database:
             try:
                 result = work(connection)
                 faultpoints.reached("store.before-commit")
+                self._same_file()
             except BaseException:
                 _take_back(transaction)
                 raise
@@ -121,7 +124,7 @@ class Database:
             transaction.commit()
         except SQLAlchemyError as error:
             _take_back(transaction)
-            fault = faults.of(error)
+            fault = faults.of(error, self.url_shown)
             if not self.is_sqlite and fault.again and getattr(error, "connection_invalidated", False):
                 # Running it again could do it twice; whoever called looks at the store anew.
                 raise StoreUnavailable(
@@ -130,7 +133,7 @@ class Database:
             raise
 
     def _read_once(self, work: Callable[[Connection], T]) -> T:
-        with self._readers, self.engine.connect() as opened:
+        with self._readers, self._connected() as opened:
             connection = opened
             if not self.is_sqlite:
                 connection = opened.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -163,17 +166,44 @@ class Database:
             yield from self.raw(statement, list)
             return
         try:
-            with self.engine.connect() as opened:
+            with self._connected() as opened:
                 # SQLite's cursor reads as it goes anyway; PostgreSQL's must be told to.
                 connection = opened if self.is_sqlite else opened.execution_options(yield_per=STREAM_ROWS)
                 with connection.execute(statement) as result:
                     for batch in result.partitions(STREAM_ROWS):
                         yield from batch
         except SQLAlchemyError as error:
-            raise faults.of(error).error from error
+            raise faults.of(error, self.url_shown).error from error
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        self._same_file()
+        with self.engine.connect() as opened:
+            if self.path is not None and self._file is None:
+                self._file = _identity(self.path)
+            yield opened
+
+    def _same_file(self) -> None:
+        """Raises StoreUnavailable when the store's file is not the one that was opened: what goes on into a removed
+        file is lost with it, and a new connection would make an empty one in its place."""
+        if self._file is None or self.path is None or _identity(self.path) == self._file:
+            return
+        raise StoreUnavailable(
+            f"the store's file {self.path} was removed or replaced while it was in use; move it back, or stop and "
+            "begin again on what is there; nothing was written"
+        )
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one that takes its name; None where there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  # before each transaction
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _take_back(transaction: sa.RootTransaction) -> None:

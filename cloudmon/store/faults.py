@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import sqlalchemy.exc
@@ -26,6 +26,8 @@ class Fault:
 
     error: StoreError
     again: bool = False
+    unreached: bool = False
+    """Whether we did not even come in: then which store it was is half of what a reader wants to know."""
 
 
 _SQLITE: dict[int, Fault] = {
@@ -54,26 +56,28 @@ _POSTGRES: tuple[tuple[str, Fault], ...] = (
     ("55P03", Fault(StoreUnavailable(f"the store is locked by another session; {UNWRITTEN}"), again=True)),
     ("57014", Fault(StoreUnavailable(f"the store took too long and the statement was cancelled; {UNWRITTEN}"))),
     ("57P", Fault(StoreUnavailable("the store's server is shutting down or not up yet"), again=True)),
-    ("08", Fault(StoreUnavailable("the connection to the store is lost"), again=True)),
+    ("08", Fault(StoreUnavailable("the connection to the store is lost"), again=True, unreached=True)),
     ("53100", Fault(StoreUnavailable(f"the disk under the store is full; {UNWRITTEN}"))),
     ("53", Fault(StoreUnavailable("the store's server is out of resources or connections"), again=True)),
     ("58", Fault(StoreUnavailable("the disk under the store reports an error"))),
     ("25006", Fault(StoreUnavailable(f"the store can only be read, not written; {UNWRITTEN}"))),
-    ("28", Fault(StoreUnavailable("the store rejected our user or password"))),
-    ("3D", Fault(StoreUnavailable("the store's database does not exist; create it first"))),
+    ("28", Fault(StoreUnavailable("the store rejected our user or password"), unreached=True)),
+    ("3D", Fault(StoreUnavailable("the store's database does not exist; create it first"), unreached=True)),
     ("42501", Fault(StoreError("our database user lacks a right that the store needs"))),
     ("42P01", Fault(StoreError("a table of the store is missing"))),
     ("23", Fault(StoreError(f"the store refused a row that breaks its rules; {UNWRITTEN}"))),
     ("22", Fault(StoreError(f"the store refused a value; {UNWRITTEN}"))),
 )
 
-_CONNECTION = Fault(StoreUnavailable("the store cannot be reached"), again=True)
+_CONNECTION = Fault(StoreUnavailable("the store cannot be reached"), again=True, unreached=True)
 
 
-def of(error: BaseException) -> Fault:
-    """What a database exception means. The fault's error is a fresh copy: it can be raised with its cause."""
+def of(error: BaseException, store: str) -> Fault:
+    """What an exception of the database of ``store`` means (its URL, without secrets). The fault's error is a fresh
+    copy: it can be raised with its cause."""
     found = _find(error)
-    return Fault(type(found.error)(_named(found.error.message, error)), found.again)
+    said = _named(found.error.message, error)
+    return replace(found, error=type(found.error)(f"{store}: {said}" if found.unreached else said))
 
 
 def _find(error: BaseException) -> Fault:
@@ -114,9 +118,11 @@ def _postgres(error: psycopg.Error, *lost: type[psycopg.Error]) -> Fault:
         # psycopg raises these without a code when the server hangs up or cannot be reached at all; the password
         # failure of a connection attempt comes without one too.
         if "authentication failed" in str(error):
-            return Fault(StoreUnavailable("the store rejected our user or password"))
+            return Fault(StoreUnavailable("the store rejected our user or password"), unreached=True)
         if "does not exist" in str(error):
-            return Fault(StoreUnavailable("the store's database or user does not exist; create it first"))
+            return Fault(
+                StoreUnavailable("the store's database or user does not exist; create it first"), unreached=True
+            )
         return _CONNECTION
     return Fault(StoreError(f"PostgreSQL refused; {UNWRITTEN}"))
 

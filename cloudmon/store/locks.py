@@ -171,7 +171,7 @@ def _session(database: Database, estate: str, now: dt.datetime) -> Iterator[Lock
             _end(connection)
             raise
     except SQLAlchemyError as error:
-        raise faults.of(error).error from error
+        raise faults.of(error, database.url_shown).error from error
     held = SessionLock(connection, take)
     try:
         yield held

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from cloudmon.errors import StoreLost
+from cloudmon.store import anchors, migrations
 from cloudmon.store import database as databases
-from cloudmon.store import migrations
 
 SQLITE = "sqlite:///"
 
@@ -23,3 +24,21 @@ def is_made(url: str, *, paused: Callable[[float], None] = databases.pause) -> b
         return database.read(migrations.revision) is not None
     finally:
         database.close()
+
+
+def may_begin(shown: str, anchor_dir: Path | None) -> None:
+    """Whether a store that nothing was written to may be begun: not while anchors tell of one that was. Its monitor
+    would know of nothing that runs, and launch all of it a second time.
+
+    Arguments:
+        shown: the store's URL, without its password.
+        anchor_dir: the folder of the anchors; None where none are kept.
+
+    Raises StoreLost, with what to do; StoreUnavailable when the anchors cannot be read.
+    """
+    if anchor_dir is not None and anchors.know_a_store(anchor_dir):
+        raise StoreLost(
+            f"the store {shown} holds nothing, but {anchor_dir / anchors.FILE} tells of one that did; put that one "
+            "back, or name it in [store] url; to begin with nothing and launch everything anew, move the anchor file "
+            "away"
+        )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudmon.errors import StoreError, StoreOutdated, StoreTooNew
-from cloudmon.store import chain as chains
 from cloudmon.store import migrations, rows
 from cloudmon.store.database import Database
 from cloudmon.store.tables import METADATA, estates
@@ -18,21 +17,34 @@ _CREATION = 0x636C6F756D6F6E
 """Advisory lock that two processes opening one new PostgreSQL store take in turn."""
 
 
-def prepare(database: Database, *, log_key: bytes, now: dt.datetime, upgrade: bool, new_uid: Callable[[], str]) -> str:
-    """Make the store at ``database`` fit this code; returns the estate's id.
+class Estate(NamedTuple):
+    """The estate's one row, as far as it is asked for here."""
+
+    id: str
+    epoch: int
+    """0 until its first monitor begins: nothing was written before that."""
+
+
+def prepare(database: Database, estate: Callable[[], Mapping[str, object]], *, upgrade: bool) -> Estate:
+    """Make the store at ``database`` fit this code.
+
+    Arguments:
+        database: what is asked.
+        estate: the estate's row for a store that is made new; what it raises leaves the database as it was.
+        upgrade: bring an older schema up to date.
 
     Raises StoreOutdated, StoreTooNew, or StoreError for a database that holds something else.
     """
-    estate = database.read(_estate_if_current)
-    if estate is not None:
-        return estate
+    found = database.read(_estate_if_current)
+    if found is not None:
+        return found
 
-    def work(connection: Connection) -> str:
+    def work(connection: Connection) -> Estate:
         if not database.is_sqlite:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION)))
         found = _estate_if_current(connection)
         if found is None:
-            _make_current(connection, log_key=log_key, now=now, upgrade=upgrade, new_uid=new_uid)
+            _make_current(connection, estate, upgrade=upgrade)
             found = _estate_if_current(connection)
         assert found is not None  # noqa: S101  # it was just made
         return found
@@ -40,20 +52,17 @@ def prepare(database: Database, *, log_key: bytes, now: dt.datetime, upgrade: bo
     return database.write(work)
 
 
-def _estate_if_current(connection: Connection) -> str | None:
+def _estate_if_current(connection: Connection) -> Estate | None:
     if migrations.revision(connection) != migrations.NEWEST:
         return None
-    return str(connection.execute(sa.select(estates.c.id)).scalar_one())
+    return Estate(*connection.execute(sa.select(estates.c.id, estates.c.epoch)).one())
 
 
-def _make_current(
-    connection: Connection, *, log_key: bytes, now: dt.datetime, upgrade: bool, new_uid: Callable[[], str]
-) -> None:
+def _make_current(connection: Connection, estate: Callable[[], Mapping[str, object]], *, upgrade: bool) -> None:
     revision = migrations.revision(connection)
     if revision is None:
+        row = estate()
         create(connection)
-        estate = new_uid()
-        row = {"id": estate, "created_at": now, "epoch": 0, "key_check": chains.key_check(log_key, estate)}
         connection.execute(sa.insert(estates), [row])
         return
     if revision not in migrations.REVISIONS:

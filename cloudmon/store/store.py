@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from cloudmon import clock
 from cloudmon.model import identity
+from cloudmon.store import chain as chains
 from cloudmon.store import database as databases
-from cloudmon.store import locks, schema
+from cloudmon.store import locks, presence, schema
 from cloudmon.store.actionlog import ActionLog
 from cloudmon.store.agents import Agents
 from cloudmon.store.anchors import Anchors
@@ -115,13 +116,25 @@ def open_store(  # noqa: PLR0913  # what a store is made of
         new_uid: gives fresh uids.
         paused: lets time pass between tries when the database is busy.
 
-    Raises StoreTooNew for a store of a newer cloudmon, StoreError for what is no store of ours.
+    Raises StoreTooNew for a store of a newer cloudmon, StoreLost for one that holds nothing while the anchors tell of
+    one that did, StoreError for what is no store of ours.
     """
     database = databases.connect(url, paused=paused)
+    folder = None if database.in_memory else anchor_dir
+
+    def new_estate() -> dict[str, object]:
+        presence.may_begin(database.url_shown, folder)
+        uid = new_uid()
+        return {"id": uid, "created_at": now, "epoch": 0, "key_check": chains.key_check(log_key, uid)}
+
     try:
-        estate = schema.prepare(database, log_key=log_key, now=now, upgrade=upgrade, new_uid=new_uid)
+        if database.path is not None and not database.path.exists():  # looking would make it
+            presence.may_begin(database.url_shown, folder)
+        estate = schema.prepare(database, new_estate, upgrade=upgrade)
+        if estate.epoch == 0:
+            presence.may_begin(database.url_shown, folder)
     except BaseException:
         database.close()
         raise
     anchors = None if anchor_dir is None else Anchors(anchor_dir, log_key)
-    return Store(database, estate, log_key=log_key, anchors=anchors, new_uid=new_uid)
+    return Store(database, estate.id, log_key=log_key, anchors=anchors, new_uid=new_uid)

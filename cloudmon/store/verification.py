@@ -25,7 +25,7 @@ from cloudmon.store.columns import shown
 from cloudmon.store.database import Database
 from cloudmon.store.owned import WRONG_KEY
 from cloudmon.store.scoping import covered
-from cloudmon.store.tables import action_log, estates, log_heads, sets
+from cloudmon.store.tables import action_log, estates, log_heads, monitors, sets
 
 SEARCHES = 50_000
 """Places tried in all for rows that are true neither where they stand nor next to it."""
@@ -93,7 +93,9 @@ class Verifier:
         owners = {row.uid: row.tenant for row in connection.execute(sa.select(sets.c.uid, sets.c.tenant))}
         heads = {name: Head(seq, mac) for name, seq, mac in connection.execute(sa.select(log_heads))}
         anchored, breaks = self._anchored()
-        names = {*owners, *heads, *anchored, chains.ESTATE_CHAIN}
+        names = {*owners, *heads, *anchored}
+        if names or _begun(connection):
+            names.add(chains.ESTATE_CHAIN)
         rows = _ROWS
         if scope.tenants is not None:
             breaks = []
@@ -142,6 +144,13 @@ class Verifier:
             _place(self._key, chain, row)
         if chain is not None:
             yield chain
+
+
+def _begun(connection: Connection) -> bool:
+    """Whether a monitor ever owned the estate, which is the first thing that is logged."""
+    return bool(
+        connection.execute(sa.select(sa.or_(estates.c.epoch > 0, sa.exists(sa.select(monitors.c.id))))).scalar()
+    )
 
 
 def _signed(found: sa.Row[tuple[object, ...]]) -> SignedRow:

@@ -113,7 +113,10 @@ def test_an_adopted_set_ends_when_its_file_asks_for_less_again(new_shop: NewShop
 @pytest.mark.parametrize(
     ("who", "why"),
     [
-        ("foreign estate", f"belongs to estate {SOMEBODY_ELSES}; release it there first"),
+        (
+            "foreign estate",
+            f"belongs to estate {SOMEBODY_ELSES}; where that is no more, take its tag cloudmon:estate away",
+        ),
         ("unknown", "shows no such node"),
         ("ours", "is appliance"),
     ],

@@ -82,10 +82,18 @@ def test_calls_of_before_it_began_are_not_its_own(
 def test_quiet_ticks_write_nothing_most_of_the_time(
     store: Store, clock: FakeClock, meter: Meter, calls: Counter[str], after_s: int, written: int
 ) -> None:
+    meter.write()
     calls.update(east=1)
     clock.advance(after_s)
     meter.write()
     assert len(events(store, Dimension.MONITOR_CALLS)) == written
+
+
+def test_the_first_tick_is_written_at_once(store: Store, clock: FakeClock, meter: Meter, calls: Counter[str]) -> None:
+    calls.update(east=2)
+    clock.advance(1)
+    meter.write()
+    assert [event.quantity for event in events(store, Dimension.MONITOR_CALLS)] == [Decimal(2)]
 
 
 def test_a_clock_that_jumped_back_does_not_keep_it_from_writing(

@@ -144,6 +144,24 @@ def test_a_cloud_that_is_taken_away_is_not_asked_any_more(shop: Shop) -> None:
     assert len(shop.clouds["west"].calls) == before
 
 
+def test_a_cloud_that_is_taken_away_while_appliances_are_there_is_missed_until_it_is_named_again(shop: Shop) -> None:
+    """Nothing is launched in their place, and nobody forgets them: they run, and cost."""
+    shop.write((SETTINGS + WEST).replace('clouds = ["east"]', 'clouds = ["west"]'))
+    shop.tick()
+    assert shop.tick() == f"{RUNNING} {RUNNING}"
+    shop.write(SETTINGS)
+    shop.tick()
+    said = "the settings do not name it, but 2 nodes of ours are there; name it again until all there is retired"
+    assert f"cloud west is not seen: {said}" in shop.service.plan().notes
+    (found,) = shop.service.store.findings.open(EVERYONE)
+    assert (found.subject, found.message) == ("cloud:west", f"cloud west cannot be seen: {said}")
+    assert not shop.service.store.spans.latest()["west"].open
+    assert shop.clouds["east"].called("create_node") == []
+    shop.write((SETTINGS + WEST).replace('clouds = ["east"]', 'clouds = ["west"]'))
+    assert shop.tick() == f"{RUNNING} {RUNNING}"
+    assert shop.service.store.findings.open(EVERYONE) == []
+
+
 def test_a_cloud_that_is_another_one_under_its_old_name_is_asked_what_it_sells(shop: Shop) -> None:
     shop.tick()
     shop.clouds["east"].offers = (offer("huge"),)

@@ -109,6 +109,47 @@ def test_the_doubt_ends_when_they_are_seen_again() -> None:
     assert change.findings == (FindingEnd(FindingKind.SUSPICIOUS, "cloud:east"),)
 
 
+# --- clouds that the settings do not name any more --------------------------------------------------------------------
+
+
+def unnamed(members: list[Any], **of: Any) -> tuple[str, list[Any]]:
+    """Why east is not seen where the settings name no cloud, and what is written about it."""
+    index = planner.index_of(estate(members, **of))
+    views, changes = doubts.doubt({}, index, moment())
+    return (views["east"].reason if "east" in views else ""), changes
+
+
+def test_a_cloud_that_is_not_named_and_has_nodes_of_ours_is_one_that_cannot_be_seen() -> None:
+    why, (change,) = unnamed(running(2))
+    assert why.startswith("the settings do not name it, but 2 nodes of ours are there; name it again")
+    (said,) = change.findings
+    assert (said.kind, said.subject, said.severity) == (FindingKind.UNREACHABLE, "cloud:east", "critical")
+    assert why in said.message
+
+
+@pytest.mark.parametrize(
+    ("members", "rows", "counted"),
+    [
+        ([member(LAUNCHING)], [], True),
+        ([member(FAULTED)], [], True),
+        ([member(RETIRED), member(REQUESTED, 2)], [], False),
+        ([member(RETIRED)], [incarnation(IncarnationState.ENDING)], True),
+        ([], [], False),
+    ],
+    ids=["being launched", "not well", "ended, and not launched", "its node is still ending", "nothing"],
+)
+def test_only_nodes_of_ours_make_it_missed(members: list[Any], rows: list[Any], counted: bool) -> None:
+    why, changes = unnamed(members, incarnations=rows)
+    assert (bool(why), bool(changes)) == (counted, counted)
+
+
+def test_it_is_said_once_and_over_when_nothing_of_ours_is_there_any_more() -> None:
+    known = finding(FindingKind.UNREACHABLE, "cloud:east")
+    assert unnamed(running(2), findings=[known])[1] == []
+    why, (change,) = unnamed([member(RETIRED)], findings=[known])
+    assert (why, change.findings) == ("", (FindingEnd(FindingKind.UNREACHABLE, "cloud:east"),))
+
+
 def test_a_cloud_that_is_not_seen_is_a_finding_until_it_is() -> None:
     _, (opened,) = doubt(running(1), unseen())
     assert [one.kind for one in opened.findings] == [FindingKind.UNREACHABLE]
