@@ -27,6 +27,7 @@ from cloudmon.monitor.reports import PlanReport
 from cloudmon.monitor.tick import LOOK_BACK_S
 from cloudmon.provider import Provider
 from cloudmon.reconcile import breakers, doubts, foresight, planner
+from cloudmon.reconcile.index import index_of
 from cloudmon.reconcile.picture import CloudView, Estate, Moment
 from cloudmon.reconcile.wanted import Wanted, tried_anew
 from cloudmon.store import Store
@@ -55,7 +56,7 @@ def forecast(
         new_id=new_uid,
         intent_deadline_s=0,
     )
-    index = planner.index_of(estate)
+    index = index_of(estate)
     views, _ = doubts.doubt(views, index, moment)
     strays = planner.strays_of(estate, views, index)
     if strays:
@@ -67,7 +68,7 @@ def forecast(
     plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, index, moment)
     if plan.changes:
         estate = foresight.written(estate, plan.changes)
-        index = planner.index_of(estate)
+        index = index_of(estate)
         plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, index, moment)
     return PlanReport(reporting.rows(plan, estate), tuple(plan.notes), reporting.waits(plan, estate))
 

@@ -33,9 +33,9 @@ from cloudmon.monitor.reports import TickReport
 from cloudmon.monitor.turn import Turn
 from cloudmon.provider import Provider
 from cloudmon.reconcile import breakers, doubts, planner, walls
+from cloudmon.reconcile.index import Index, index_of
 from cloudmon.reconcile.picture import CloudView, Estate, Moment
 from cloudmon.reconcile.plan import Plan, Step
-from cloudmon.reconcile.planner import Index
 from cloudmon.store import Ownership, Store
 
 _log = structlog.get_logger(__name__)
@@ -128,7 +128,7 @@ class Monitor:
                 estate = self._load(now)
                 self._touched.clear()
                 self._give_way()
-            moment, index = self._moment(now, estate, first), planner.index_of(estate)
+            moment, index = self._moment(now, estate, first), index_of(estate)
             views, doubted = doubts.doubt(views, index, moment)
             self.views, self._looked = views, True
             self._spans(views)
@@ -183,7 +183,7 @@ class Monitor:
             estate = estates.load_some(self.store, insides.waiting(now), since=since)
             found = insides.look(estate, self.views, now, urgent=True)
             estate = replace(estate, inside=found.inside)
-            moment, index = self._moment(now, estate, False), planner.index_of(estate)
+            moment, index = self._moment(now, estate, False), index_of(estate)
             plan = planner.urgent(estate, self.views, index, moment)
             self._write(found.changes, now)
             insides.written(found)
@@ -209,7 +209,7 @@ class Monitor:
             for _ in range(ROUNDS):
                 estate = estates.load_some(self.store, appliances, since=since)
                 estate = replace(estate, offers=estates.offers(self.store, self.policy.prices))
-                moment, index = self._moment(now, estate, False), planner.index_of(estate)
+                moment, index = self._moment(now, estate, False), index_of(estate)
                 plan = planner.seen(estate, self.views, markets.rankings(estate, self.views, now), index, moment)
                 self._write(plan.changes, now)
                 begun += self._begin(plan, estate, now, moment)

@@ -11,8 +11,8 @@ from cloudmon.model.appliances import ApplianceState, IncarnationState
 from cloudmon.model.changes import Change, FindingEnd, Timer, TimerClear, TimerKind
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import DEFAULT_TENANT
+from cloudmon.reconcile.index import Index
 from cloudmon.reconcile.picture import CloudView, Moment
-from cloudmon.reconcile.planner import Index
 
 CLOUD = "cloud:"
 _WITHOUT_NODE = (ApplianceState.REQUESTED, ApplianceState.RETIRED)
@@ -65,19 +65,14 @@ def _doubt(view: CloudView, index: Index, moment: Moment) -> tuple[CloudView, Ch
     suspicious = ""
     writes: tuple[Timer | TimerClear, ...] = ()
     if view.healthy:
-        launching = ApplianceState.LAUNCHING
-        # A node that is known and whose launch is over was seen before: those are the ones that can be missed.
-        known = [m.node_id for m in index.by_cloud[view.cloud] if m.node_id and m.state is not launching]
-        lost = sum(1 for node_id in known if node_id not in view.nodes)
-        # A listing that lacked what is there lacked it, even where asking one by one made up for that.
-        lost += sum(1 for node_id in known if node_id in view.lacked) if view.lacked else 0
+        lost, known = _lost(view, index)
         limits = moment.limits
-        vanished = lost >= limits.vanish_min and lost >= limits.vanish_fraction * len(known)
+        vanished = lost > 0 and lost >= limits.vanish_min and lost >= limits.vanish_fraction * known
         if vanished:
             grace = dt.timedelta(seconds=limits.vanish_grace_s)
             outlived = since is not None and moment.now >= since + grace
             if not outlived and not moment.confirmations.cover(f"{CLOUD}{view.cloud}", moment.now):
-                suspicious = f"{lost} of {len(known)} known nodes are missing from one listing of {view.cloud}"
+                suspicious = f"{lost} of {known} known nodes are missing from one listing of {view.cloud}"
             if since is None:
                 writes = (Timer(view.cloud, 0, TimerKind.VANISHED, moment.now),)
         elif since is not None:
@@ -85,6 +80,17 @@ def _doubt(view: CloudView, index: Index, moment: Moment) -> tuple[CloudView, Ch
         findings += _suspicion(view, suspicious, index, moment)
     change = Change(tenant=DEFAULT_TENANT, findings=findings, timers=writes) if findings or writes else None
     return (replace(view, suspicious=suspicious) if suspicious else view), change
+
+
+def _lost(view: CloudView, index: Index) -> tuple[int, int]:
+    """How many nodes the listing lacks, and of how many; of none where it lacks none, which is quick to see."""
+    if index.all_shown(view) and not view.lacked:
+        return 0, 0
+    launching = ApplianceState.LAUNCHING
+    # A node that is known and whose launch is over was seen before: those are the ones that can be missed.
+    known = [m.node_id for m in index.by_cloud[view.cloud] if m.node_id and m.state is not launching]
+    # A listing that lacked what is there lacked it, even where asking one by one made up for that.
+    return sum(1 for node_id in known if node_id not in view.nodes or node_id in view.lacked), len(known)
 
 
 def _cloud_findings(view: CloudView, index: Index, moment: Moment) -> tuple[Finding | FindingEnd, ...]:

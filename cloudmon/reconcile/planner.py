@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from cloudmon.model.actions import Intent
 from cloudmon.model.appliances import ApplianceState, Incarnation, IncarnationState, Member, Power
-from cloudmon.model.changes import Change, TimerKind
-from cloudmon.model.findings import Finding, FindingKind
+from cloudmon.model.changes import Change
+from cloudmon.model.findings import FindingKind
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import Node, NodeState
 from cloudmon.model.offers import Choice
-from cloudmon.model.requests import Request, RequestVerb
+from cloudmon.model.requests import RequestVerb
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.reconcile import (
     breakers,
@@ -38,6 +37,7 @@ from cloudmon.reconcile import (
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
 from cloudmon.reconcile.endings import Ending
+from cloudmon.reconcile.index import Index, index_of
 from cloudmon.reconcile.launch import Market
 from cloudmon.reconcile.picture import (
     CONDITION_OF,
@@ -46,26 +46,10 @@ from cloudmon.reconcile.picture import (
     Estate,
     Inside,
     Moment,
-    by_appliance,
     condition_of,
 )
 from cloudmon.reconcile.plan import Generation, Held, Plan, Step
 from cloudmon.reconcile.sweep import Stray
-
-
-@dataclass(slots=True)
-class Index:
-    """The estate, found by what a decision asks for."""
-
-    by_cloud: dict[str, list[Member]] = field(default_factory=lambda: defaultdict(list))
-    by_set: dict[str, list[Member]] = field(default_factory=lambda: defaultdict(list))
-    rows_by_cloud: dict[str, list[Incarnation]] = field(default_factory=lambda: defaultdict(list))
-    opening: dict[ApplianceId, list[Incarnation]] = field(default_factory=lambda: defaultdict(list))
-    intents: Mapping[tuple[ApplianceId, int], Intent] = field(default_factory=dict)
-    timers: dict[tuple[str, int], dict[TimerKind, dt.datetime]] = field(default_factory=lambda: defaultdict(dict))
-    findings: dict[tuple[FindingKind, str], Finding] = field(default_factory=dict)
-    turns: dict[tuple[str, int], Request] = field(default_factory=dict)
-    commands: dict[ApplianceId, list[Intent]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +99,7 @@ def strays_of(estate: Estate, views: Mapping[str, CloudView], index: Index) -> l
     return [
         (cloud, node)
         for cloud, view in views.items()
-        if view.healthy
+        if view.healthy and not index.explains(view)
         for node in sweep.unexplained(view, estate.estate, index.by_cloud[cloud], index.rows_by_cloud[cloud])
     ]
 
@@ -260,27 +244,6 @@ def _as_then(ending: Ending) -> Ending:
     if accepted and absent and ending.view is not None and ending.view.proves_absence(ending.row.last_call_at):
         return replace(ending, condition=Condition.GONE)
     return ending
-
-
-def index_of(estate: Estate) -> Index:
-    # The end of a stray is the sweep's, though the stray carries an appliance's token.
-    strays = {f.subject for f in estate.findings if f.kind in (FindingKind.ORPHAN, FindingKind.DUPLICATE)}
-    own = [i for i in estate.intents if not strays or f"node:{i.cloud}:{i.node_id}" not in strays]
-    index = Index(intents=by_appliance(own))
-    by_cloud, by_set = index.by_cloud, index.by_set
-    for member in estate.members:
-        by_cloud[member.cloud].append(member)
-        by_set[member.set_uid].append(member)
-    for row in estate.incarnations:
-        index.rows_by_cloud[row.cloud].append(row)
-        index.opening[ApplianceId(row.set_uid, row.ordinal)].append(row)
-    for command in estate.commands:
-        index.commands[command.appliance].append(command)
-    for timer in estate.timers:
-        index.timers[(timer.set_uid, timer.ordinal)][timer.kind] = timer.since
-    for finding in estate.findings:
-        index.findings[(finding.kind, finding.subject)] = finding
-    return index
 
 
 def _note(view: CloudView) -> str:

@@ -51,8 +51,6 @@ def unexplained(
             ids.add(row.node_id)
         else:
             tokens.add(row.token)
-    if len(ids) >= len(view.nodes) and ids.issuperset(view.nodes):
-        return
     for node in view.nodes.values():
         if node.estate != estate or node.id in ids or node.state in ENDED:
             continue

@@ -21,6 +21,7 @@ from cloudmon.model.sets import ApplianceSet, Control, ControlKind, SetSpec, Tem
 from cloudmon.provider import ABILITIES
 from cloudmon.reconcile import doubts, planner
 from cloudmon.reconcile.case import Case
+from cloudmon.reconcile.index import index_of
 from cloudmon.reconcile.limits import Confirmations, Limits
 from cloudmon.reconcile.picture import CloudView, Condition, Estate, Moment, condition_of
 from cloudmon.reconcile.plan import Plan
@@ -229,7 +230,7 @@ def plan(
     offers: Sequence[Offer] = (),
 ) -> Plan:
     """What a tick decides, as the tick puts it together: doubts first, strays looked up by who calls."""
-    at, index = at or moment(), planner.index_of(of)
+    at, index = at or moment(), index_of(of)
     doubted, _ = doubts.doubt({one.cloud: one for one in views}, index, at)
     strays = planner.strays_of(of, doubted, index)
     rankings = {uid: choices(*offers) for uid in of.sets}

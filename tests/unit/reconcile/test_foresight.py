@@ -10,6 +10,7 @@ from cloudmon.model.changes import Change, FindingEnd, IncarnationUpdate, Intent
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.identity import ApplianceId
 from cloudmon.reconcile import foresight, planner
+from cloudmon.reconcile.index import index_of
 from cloudmon.reconcile.picture import Estate
 from cloudmon.reconcile.plan import Plan
 
@@ -24,7 +25,7 @@ def test_a_node_that_is_gone_is_planned_to_be_launched_anew() -> None:
     rankings = {UID: choices()}
 
     def planned(of: Estate) -> Plan:
-        return planner.plan(of, {"east": gone}, rankings, [], {}, planner.index_of(of), moment())
+        return planner.plan(of, {"east": gone}, rankings, [], {}, index_of(of), moment())
 
     first = planned(before)
     assert first.steps == []

@@ -34,6 +34,7 @@ from cloudmon.model.identity import ApplianceId
 from cloudmon.model.nodes import NodeState
 from cloudmon.model.requests import RequestState, RequestVerb
 from cloudmon.reconcile import doubts, planner
+from cloudmon.reconcile.index import index_of
 from cloudmon.reconcile.limits import Confirmations
 from cloudmon.reconcile.picture import CloudView
 
@@ -53,7 +54,7 @@ def seen(*ordinals: int, **other: Any) -> CloudView:
 
 
 def doubt(members: list[Any], one: CloudView, *, at: Any = None, **of: Any) -> tuple[str, list[Any]]:
-    index = planner.index_of(estate(members, **of))
+    index = index_of(estate(members, **of))
     views, changes = doubts.doubt({one.cloud: one}, index, at or moment())
     return views[one.cloud].suspicious, changes
 
@@ -114,7 +115,7 @@ def test_the_doubt_ends_when_they_are_seen_again() -> None:
 
 def unnamed(members: list[Any], **of: Any) -> tuple[str, list[Any]]:
     """Why east is not seen where the settings name no cloud, and what is written about it."""
-    index = planner.index_of(estate(members, **of))
+    index = index_of(estate(members, **of))
     views, changes = doubts.doubt({}, index, moment())
     return (views["east"].reason if "east" in views else ""), changes
 
