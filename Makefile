@@ -12,6 +12,8 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -lt 3 ] && n=3; [ $$
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
+# Where Python keeps no compiled modules, each of the processes that tests start compiles all of cloudmon anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo run test lint bench
 

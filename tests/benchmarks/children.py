@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).parent / "cloudmon"
 """The ``cloudmon`` of this environment."""
 
+# What pip installs is compiled once. Were it not here, each start would be charged with compiling all of cloudmon.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
