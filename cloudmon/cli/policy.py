@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from cloudmon.detection.facts import Subject
     from cloudmon.detection.judge import Judged
     from cloudmon.model.policies import Policy, Rule
-    from cloudmon.settings import Settings
 
 WOULD_FIRE = 2
 """Exit code of a test in which a rule would fire."""
@@ -103,7 +101,9 @@ def try_out(
     facts: Annotated[
         Path | None,
         typer.Option(
-            "--facts", help="JSON file with the sections of a report, in place of the store.", show_default=False
+            "--facts",
+            help="JSON file with the sections of a report, and probes, in place of the store.",
+            show_default=False,
         ),
     ] = None,
     config: Config = None,
@@ -115,7 +115,7 @@ def try_out(
     The facts are a file's, or what the appliance reported last. Exit code 2 when a rule would fire, 0 when none would,
     1 on an error.
     """
-    from cloudmon.cli import opening
+    from cloudmon.cli import opening, recorded
     from cloudmon.detection.detector import Detector
     from cloudmon.settings import load
 
@@ -123,7 +123,7 @@ def try_out(
     detector = Detector(settings.rulebook())
     if facts is not None:
         now = opening.clock().now()
-        subjects = [_recorded(settings, target, facts, now)]
+        subjects = [recorded.subject(settings, target, facts, now)]
     elif target is None:
         raise RequestRefused("say whose facts are meant: an appliance (storefront/3), or --facts FILE")
     else:
@@ -217,49 +217,3 @@ def _reported(config: Path | None, tenant: str | None, text: str) -> tuple[dt.da
             for member in members
         ]
         return at.now, subjects
-
-
-def _recorded(settings: Settings, target: str | None, path: Path, now: dt.datetime) -> Subject:
-    """An appliance of a set of the settings that runs well and said just now what the file holds."""
-    from cloudmon.detection.facts import Subject
-    from cloudmon.model.appliances import ApplianceState, Member, Power
-    from cloudmon.model.guests import GuestState
-
-    specs = {spec.name: spec for spec in settings.specs()}
-    name, _, ordinal = (target or "").partition("/")
-    if not name and len(specs) == 1:
-        (name,) = specs
-    if name not in specs:
-        known = ", ".join(specs) or "none"
-        raise RequestRefused(f"say whose policies count: a set of the settings ({known})")
-    member = Member(
-        set_uid=name, ordinal=int(ordinal) if ordinal.isdecimal() else 1, tenant=specs[name].tenant,
-        state=ApplianceState.RUNNING, since=now - dt.timedelta(days=1), wanted=Power.RUNNING, incarnation=1, token="",
-        cloud="", location="", node_id="", rung=0, attempts=0, retry_at=None,
-    )  # fmt: skip
-    state = GuestState(
-        member.id,
-        member.incarnation,
-        boot="recorded",
-        seq=1,
-        hash="",
-        reported_at=now,
-        received_at=now,
-        sections=_sections(path),
-    )
-    return Subject(member, name, specs[name].template, state=state, accounts=specs[name].accounts)
-
-
-def _sections(path: Path) -> Mapping[str, Mapping[str, object]]:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestRefused(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise RequestRefused(f"{path}: is no JSON: {error}") from error
-    found = told.get("sections", told) if isinstance(told, dict) else None
-    if not isinstance(found, dict) or not all(isinstance(section, dict) for section in found.values()):
-        raise RequestRefused(
-            f'{path}: holds no sections; a report\'s are an object of objects, such as {{"memory": {{…}}}}'
-        )
-    return found

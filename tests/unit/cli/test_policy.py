@@ -96,6 +96,40 @@ def test_recorded_facts_show_what_would_fire_and_be_done(shop: Any, tmp_path: Pa
     assert (blind["verdict"], blind["fires"], blind["done"]) == ("does not hold", False, "")
 
 
+def test_a_file_can_say_what_probes_came_to(shop: Any, tmp_path: Path) -> None:
+    probed = """
+[templates.web.probes]
+site = { https = "https://{address}/" }
+[[policies]]
+name = "outside"
+[[policies.rules]]
+name = "answers"
+when = "!probes.site.ok && probes.site.state_s > 60.0"
+[[policies.rules]]
+name = "certificate"
+when = "probes.site.certificate_left_s < 86400.0"
+"""
+    shop.config.write_text(shop.config.read_text(encoding="utf-8") + probed, encoding="utf-8")
+
+    def verdicts(said: object) -> list[str]:
+        path = recorded(tmp_path, {"probes": {"site": said}})
+        code = 2  # "blind" fires on what is not known
+        return [row["verdict"] for row in shop.json("policy", "test", "--facts", path, code=code)][-2:]
+
+    assert verdicts({"ok": False, "state_s": 90}) == ["holds", "unknown"]
+    assert verdicts({"ok": True, "certificate_left_s": 3600}) == ["does not hold", "holds"]
+    for said, sentence in (
+        ({"error": "x"}, "probes.site: does not say whether it was ok"),
+        ({"ok": 1}, "probes.site.ok = 1: is not what a probe comes to (ok, error,"),
+        ({"ok": True, "state_s": True}, "probes.site.state_s = true: is not what a probe comes to"),
+        ({"ok": True, "latency": 1}, "probes.site.latency = 1: is not what a probe comes to"),
+    ):
+        path = recorded(tmp_path, {"probes": {"site": said}})
+        assert sentence in shop("policy", "test", "--facts", path, code=1).stderr
+    path = recorded(tmp_path, {"probes": {"web": {"ok": True}}})
+    assert "has no such probe; it has site" in shop("policy", "test", "--facts", path, code=1).stderr
+
+
 def test_what_is_not_known_is_said_and_fires_only_where_its_rule_says_so(shop: Any, tmp_path: Path) -> None:
     path = recorded(tmp_path, {"memory": {"now": {"total_mib": 2048}}})
     tight, blind = shop.json("policy", "test", "storefront/1", "--facts", path, code=2)
@@ -113,6 +147,7 @@ def test_what_is_not_known_is_said_and_fires_only_where_its_rule_says_so(shop: A
         (("--facts", "/nowhere.json"), None, "/nowhere.json: cannot be read"),
         (("--facts", "FILE"), [1], "holds no sections"),
         (("--facts", "FILE"), {"memory": 3}, "holds no sections"),
+        (("--facts", "FILE"), {"sections": {}, "probes": 3}, "probes is no object of objects"),
     ],
 )
 def test_a_test_of_nothing_says_what_is_missing(
