@@ -6,7 +6,8 @@ What is found there is a finding of its own, and is treated as such.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -58,29 +59,34 @@ class Sight(NamedTuple):
 
 def due(sight: Sight) -> Iterator[Step | Change]:
     """The looks that are due, and what is to be forgotten because nothing is bad any more."""
-    found: dict[str, list[Bad]] = {}
+    found: dict[str, dict[Bad, None]] = defaultdict(dict)
     for uid, bad in _every(sight):
-        known = found.setdefault(uid, [])
-        if bad not in known:
-            known.append(bad)
+        found[uid][bad] = None
     yield from _forgotten(sight, found)
     left = MOST_AT_ONCE
     for uid, every in found.items():
         aset = sight.sets.get(uid)
         if aset is None or aset.retiring_since is not None:
             continue
+        hit, newest = {bad.ordinal for bad in every}, max(bad.at for bad in every)
         for member in sight.by_set.get(uid, ()):
-            step = _asked(member, aset, every, sight) if left else None
+            if not left:
+                return
+            if member.ordinal in hit:
+                continue
+            searched = sight.timers.get((uid, member.ordinal), {}).get(TimerKind.SEARCHED)
+            # Most were asked already; what is new to the others is only gone through for the few that are asked now.
+            if searched is not None and newest <= searched:
+                continue
+            step = _asked(member, aset, every, searched, sight)
             if step is not None:
                 left -= 1
                 yield step
 
 
-def _asked(member: Member, aset: ApplianceSet, every: Sequence[Bad], sight: Sight) -> Step | None:
-    searched = sight.timers.get((member.set_uid, member.ordinal), {}).get(TimerKind.SEARCHED)
-    news = [bad for bad in every if bad.ordinal != member.ordinal and (searched is None or bad.at > searched)]
-    if not news or any(bad.ordinal == member.ordinal for bad in every):
-        return None
+def _asked(
+    member: Member, aset: ApplianceSet, every: Iterable[Bad], searched: dt.datetime | None, sight: Sight
+) -> Step | None:
     if member.state is not ApplianceState.RUNNING or Verb.SCAN.value not in sight.inside.takes(member.id):
         return None
     # Something is done to it already, or nothing is to be done to it.
@@ -88,6 +94,7 @@ def _asked(member: Member, aset: ApplianceSet, every: Sequence[Bad], sight: Sigh
         return None
     if aset.control(ControlKind.PAUSE, member.ordinal, sight.now):
         return None
+    news = [bad for bad in every if searched is None or bad.at > searched]
     names = {bad.signature for bad in news}
     only = {"signature": next(iter(names))} if len(names) == 1 and "" not in names else {}
     first = news[0]
@@ -103,12 +110,15 @@ def _asked(member: Member, aset: ApplianceSet, every: Sequence[Bad], sight: Sigh
     return replace(step, change=replace(step.change, timers=timers))
 
 
-def _forgotten(sight: Sight, found: Mapping[str, Sequence[Bad]]) -> Iterator[Change]:
+def _forgotten(sight: Sight, found: Container[str]) -> Iterator[Change]:
+    searched: dict[str, set[int]] = defaultdict(set)
     for (uid, ordinal), kinds in sight.timers.items():
         if TimerKind.SEARCHED in kinds and uid not in found:
-            member = next((one for one in sight.by_set.get(uid, ()) if one.ordinal == ordinal), None)
-            if member is not None:
-                clear = TimerClear(uid, ordinal, TimerKind.SEARCHED)
+            searched[uid].add(ordinal)
+    for uid, ordinals in searched.items():
+        for member in sight.by_set.get(uid, ()):
+            if member.ordinal in ordinals:
+                clear = TimerClear(uid, member.ordinal, TimerKind.SEARCHED)
                 yield Change(tenant=member.tenant, appliance=member.id, timers=(clear,))
 
 
