@@ -23,21 +23,36 @@ def merge(
     store: Store, author: str, specs: Sequence[SetSpec], *, limits: Limits, confirmed: bool, now: dt.datetime
 ) -> Wanted:
     """What this view would change; nothing is written."""
+    return _merged(store, author, specs, limits, confirmed, now)[0]
+
+
+def _merged(  # one thing each, named by the caller
+    store: Store, author: str, specs: Sequence[SetSpec], limits: Limits, confirmed: bool, now: dt.datetime
+) -> tuple[Wanted, Finding | None]:
+    """What this view would change, and the open finding that it is suspicious, if any; of one state of the store."""
     subject = f"file:{author}"
-    suspicion = next(
-        (f for f in store.findings.open(EVERYONE) if f.kind is FindingKind.SUSPICIOUS and f.subject == subject), None
-    )
-    return wanted.merge(
-        specs,
-        store.sets.active(EVERYONE),
-        store.sets.last_of_author(EVERYONE, author),
-        store.sets.ended_of_author(EVERYONE, author),
-        author=author,
-        limits=limits,
-        suspicion=suspicion,
-        confirmed=confirmed,
-        now=now,
-    )
+
+    def work() -> tuple[Wanted, Finding | None]:
+        suspicious = (
+            found
+            for found in store.findings.open(EVERYONE)
+            if found.kind is FindingKind.SUSPICIOUS and found.subject == subject
+        )
+        suspicion = next(suspicious, None)
+        merged = wanted.merge(
+            specs,
+            store.sets.active(EVERYONE),
+            store.sets.last_of_author(EVERYONE, author),
+            store.sets.ended_of_author(EVERYONE, author),
+            author=author,
+            limits=limits,
+            suspicion=suspicion,
+            confirmed=confirmed,
+            now=now,
+        )
+        return merged, suspicion
+
+    return store.at_once(work)
 
 
 def admit(  # noqa: PLR0913  # one thing each, named by the caller
@@ -52,7 +67,7 @@ def admit(  # noqa: PLR0913  # one thing each, named by the caller
 ) -> Wanted:
     """Write what this view changes. Each set is written whole; a kill between two leaves the rest to the next call,
     which finds the same view and the same difference."""
-    found = merge(store, author, specs, limits=limits, confirmed=confirmed, now=now)
+    found, suspicion = _merged(store, author, specs, limits, confirmed, now)
     for put in found.puts:
         faultpoints.reached("wanted.before-generation")
         anew = _tried_anew(store, put, author, now)
@@ -70,7 +85,7 @@ def admit(  # noqa: PLR0913  # one thing each, named by the caller
             retiring_since=now,
             retired_reason=reason,
         )
-    _say(store, owner, author, found.held, now)
+    _say(store, owner, author, found.held, suspicion is not None, now)
     return found
 
 
@@ -100,10 +115,9 @@ def _tried_anew(store: Store, put: Put, author: str, now: dt.datetime) -> list[C
     return [wanted.forgotten(member, author, now) for member in wanted.tried_anew(before.spec, put.spec, members)]
 
 
-def _say(store: Store, owner: Ownership, author: str, held: str, now: dt.datetime) -> None:
+def _say(store: Store, owner: Ownership, author: str, held: str, opened: bool, now: dt.datetime) -> None:
     """Keep the finding about a suspicious view open while it is held, and end it after."""
     subject = f"file:{author}"
-    opened = any(f.kind is FindingKind.SUSPICIOUS and f.subject == subject for f in store.findings.open(EVERYONE))
     if held and not opened:
         finding = Finding(FindingKind.SUSPICIOUS, subject, DEFAULT_TENANT, "critical", f"{author}: {held}", {}, now)
         entry = LogEntry("estate", now, "breaker.held", subject, {"reason": held})
