@@ -22,6 +22,10 @@ from cloudmon.model.guests import Agent, Report, ReportKind, Result
 from cloudmon.model.identity import ApplianceId
 from cloudmon.store import Ownership, Store
 
+APART_S = 0.01
+"""Seconds between two groups: at 1,500 reports a second a quarter of the commits, and of all that a report costs a
+quarter less, for 5 ms more until its reply. A report that comes alone is written at once."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -70,7 +74,7 @@ class Intake:
         self._roster = roster
         self._on_reports = on_reports
         self._wanted: set[ApplianceId] = set()
-        self._grouped: Grouped[Report, Taken] = Grouped(self._write, executor)
+        self._grouped: Grouped[Report, Taken] = Grouped(self._write, executor, apart_s=APART_S)
 
     def want_full(self, appliances: Iterable[ApplianceId]) -> None:
         """Ask for full reports with the next replies. From any thread."""

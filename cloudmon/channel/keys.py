@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import hmac
 import re
 from typing import NamedTuple
 
+from cloudmon.channel import signing
 from cloudmon.model.identity import ApplianceId
 
 LIFETIME_S = 24 * 3_600
@@ -58,7 +58,7 @@ def renewed(key: Key, serial: int, *, now: int) -> Key | None:
 
 def secret_of(channel_key: bytes, key_id: str) -> bytes:
     """The secret of an appliance's key."""
-    return hmac.digest(channel_key, b"key|" + key_id.encode("ascii"), "sha256")
+    return signing.hmac_sha256(channel_key, b"key|" + key_id.encode("ascii"))
 
 
 def shown(secret: bytes) -> str:

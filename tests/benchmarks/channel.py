@@ -126,12 +126,14 @@ def serve(folder: str, agents: int, tls: bool) -> None:
     from cloudmon.channel.authority import open_authority
     from cloudmon.channel.channel import Channel
     from cloudmon.clock import SystemClock
+    from cloudmon.engine import collection
     from cloudmon.model.guests import Agent, Enrolment
     from cloudmon.model.identity import ApplianceId
     from cloudmon.model.sets import SetSpec, Template
     from cloudmon.settings import ChannelSettings
     from cloudmon.store import open_store
 
+    collection.seldom()  # as the command does
     clock = SystemClock()
     now = clock.now()
     place = Path(folder)

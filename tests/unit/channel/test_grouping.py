@@ -77,6 +77,35 @@ def test_a_group_has_its_bounds() -> None:
     assert [len(group) for group in writer.groups] == [2, 2, 1]
 
 
+def test_who_comes_too_soon_after_a_group_waits_for_the_distance_and_no_longer() -> None:
+    async def story() -> None:
+        grouped: Grouped[str, str] = Grouped(writer, executor, apart_s=0.02)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        assert await grouped.put("a", "a") == "A"
+        assert await asyncio.wait_for(grouped.put("b", "b"), 30) == "B"
+        assert loop.time() - began >= 0.02
+
+    writer = Writer()
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.run(story())
+
+
+def test_what_comes_within_the_distance_is_written_together_and_a_full_group_keeps_none() -> None:
+    async def story() -> None:
+        grouped: Grouped[str, str] = Grouped(writer, executor, apart_s=3_600, most_at_once=2)
+        assert await grouped.put("a", "a") == "A"
+        waiting = asyncio.ensure_future(grouped.put("b", "b"))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        assert await asyncio.gather(waiting, grouped.put("c", "c")) == ["B", "C"]
+
+    writer = Writer()
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.run(story())
+    assert writer.groups == [["a"], ["b", "c"]]
+
+
 @pytest.mark.parametrize("bounds", [{"most_waiting": 2}, {"most_bytes": 20}], ids=["items", "bytes"])
 def test_a_full_queue_says_so_at_once_and_takes_in_again_later(bounds: dict[str, int]) -> None:
     async def story() -> None:
