@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import tempfile
@@ -14,9 +15,15 @@ import pytest
 # The shipped suites say what failed as clearly as tests do.
 pytest.register_assert_rewrite("cloudmon.testing")
 
-pytest_plugins = ["on_moto"]
+pytest_plugins = ["on_moto", "sharing_out"]
 
 _numbers = itertools.count(1)
+
+
+def pytest_collection_finish() -> None:
+    """What stands for thousands of tests stays to the end: nobody need look through it again for what is garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
