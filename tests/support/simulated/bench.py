@@ -13,6 +13,7 @@ from typing import Any
 
 from cloudmon.engine.workers import InlineWorkers
 from cloudmon.errors import CloudError, StoreUnavailable
+from cloudmon.model.actions import Intent
 from cloudmon.model.changes import Change
 from cloudmon.model.offers import Offer, Price
 from cloudmon.model.requests import Request, RequestVerb
@@ -172,6 +173,8 @@ class Bench:
         self.store = Away(self.memory)
         self.specs = list(self.shape.specs)
         self.jumped = False
+        self.intents_now: list[Intent] | None = None
+        """All that were ever written down, while laws are asked and nothing happens."""
         self.retired: list[Monitor] = []
         self._ids = 0
         self._sold: dict[str, Sequence[Offer]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cloudmon import metering
 from cloudmon.model.actions import GUEST_VERBS, Intent, IntentState, Origin, Verb
@@ -27,8 +27,21 @@ def token_of(node: TrueNode) -> str:
 
 
 def intents(bench: Bench) -> list[Intent]:
+    """All there ever were."""
+    if bench.intents_now is not None:
+        return bench.intents_now
     long_ago = bench.clock.now() - dt.timedelta(days=400)
     return bench.memory.intents.recent(EVERYONE, long_ago)
+
+
+def hold(bench: Bench, laws: Sequence[Callable[[Bench], None]]) -> None:
+    """Ask these laws. Nothing happens between them, so what all of them look at is read once."""
+    bench.intents_now = intents(bench)
+    try:
+        for law in laws:
+            law(bench)
+    finally:
+        bench.intents_now = None
 
 
 def alive(bench: Bench) -> list[tuple[str, TrueNode]]:

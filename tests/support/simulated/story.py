@@ -61,8 +61,7 @@ def _told(bench: Bench, troubles: Callable[[Bench], None]) -> None:
             a_late_owner_changes_nothing(bench)
         if bench.inside is not None:
             bench.inside.decided()
-        for law in laws.ALWAYS:
-            law(bench)
+        laws.hold(bench, laws.ALWAYS)
         bench.wait(bench.chance.choice([1, POLL_S, POLL_S, POLL_S, 40]))
     if bench.inside is not None:
         for law in guest_laws.ALWAYS:
@@ -72,8 +71,7 @@ def _told(bench: Bench, troubles: Callable[[Bench], None]) -> None:
             law(bench)
         bench.inside.leave()
     settle(bench)
-    for law in laws.IN_THE_END:
-        law(bench)
+    laws.hold(bench, laws.IN_THE_END)
 
 
 def settle_inside(bench: Bench) -> None:
