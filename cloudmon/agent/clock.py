@@ -18,10 +18,16 @@ class Clock:
     def __init__(self) -> None:
         self.ahead_s = 0.0
         """Seconds by which this machine's clock is ahead of the monitor's."""
+        self.lead_s = 0.0
+        """Seconds by which the dates that the monitor takes are ahead of its own clock: it does not go back in them."""
 
     def now(self) -> float:
         """Unix time, corrected."""
         return self.local() - self.ahead_s
+
+    def date(self) -> float:
+        """Unix time by which requests are dated."""
+        return self.now() + self.lead_s
 
     def local(self) -> float:
         """Unix time as this machine has it, which is what files are stamped with."""
@@ -39,12 +45,18 @@ class Clock:
         """Seconds of a processor that the calling thread has used; only differences mean anything."""
         return time.thread_time()
 
-    def correct(self, theirs: float, took_s: float, *, refused: bool = False) -> None:
+    def correct(self, theirs: float, dated: float, took_s: float, *, refused: bool = False) -> None:
         """Take over the monitor's time, which a reply told in whole seconds that came just now and took ``took_s``.
 
-        ``refused``: it was told because ours was not accepted. Then the monitor's word holds to the second, rather too
-        late than too early.
+        Arguments:
+            theirs: the monitor's time.
+            dated: the date of the reply.
+            took_s: how long it took.
+            refused: it was told because ours was not accepted. Then the monitor's word holds to the second, rather too
+                late than too early.
         """
+        # Both are cut to whole seconds: one of difference says nothing.
+        self.lead_s = dated - theirs if abs(dated - theirs) > TOLERATED_S else 0.0
         if refused:
             self.ahead_s = round(self.local() - theirs, 1)
             return

@@ -17,8 +17,8 @@ REQUEST = '("@method" "@path" "@query" "content-digest")'
 REPLY = '("@status" "content-digest")'
 
 _INPUT = re.compile(
-    r'cm=(?P<parameters>\("@status" "content-digest"\);created=[0-9]{1,12};nonce="(?P<nonce>[A-Za-z0-9_-]{22,43})"'
-    r';keyid="(?P<key>[A-Za-z0-9._:-]{1,128})";alg="hmac-sha256")'
+    r'cm=(?P<parameters>\("@status" "content-digest"\);created=(?P<created>[0-9]{1,12})'
+    r';nonce="(?P<nonce>[A-Za-z0-9_-]{22,43})";keyid="(?P<key>[A-Za-z0-9._:-]{1,128})";alg="hmac-sha256")'
 )
 _SIGNATURE = re.compile(r"cm=:(?P<value>[A-Za-z0-9+/]{43}=):")
 
@@ -84,17 +84,18 @@ def sign(key: Key, path: str, body: bytes, *, created: int, nonce: str) -> dict[
     }
 
 
-def believable(key: Key, nonce: str, status: int, headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether a reply was signed with our key, for this very request. ``headers`` have names in lower case."""
+def believed(key: Key, nonce: str, status: int, headers: Mapping[str, str], body: bytes) -> int | None:
+    """The date of a reply that was signed with our key, for this very request; None of any other. ``headers`` have
+    names in lower case."""
     found = _INPUT.fullmatch(headers.get("signature-input", ""))
     signature = _SIGNATURE.fullmatch(headers.get("signature", ""))
     content = headers.get("content-digest", "")
     if found is None or signature is None:
-        return False
+        return None
     if found["nonce"] != nonce or found["key"] != key.id:
-        return False
+        return None
     if not hmac.compare_digest(content.encode(), digest(body).encode()):
-        return False
+        return None
     base = "\n".join(
         [
             f'"@status": {status}',
@@ -102,7 +103,8 @@ def believable(key: Key, nonce: str, status: int, headers: Mapping[str, str], bo
             f'"@signature-params": {found["parameters"]}',
         ]
     )
-    return hmac.compare_digest(signature["value"].encode(), _mac(key, base).encode())
+    fits = hmac.compare_digest(signature["value"].encode(), _mac(key, base).encode())
+    return int(found["created"]) if fits else None
 
 
 def _mac(key: Key, base: str) -> str:

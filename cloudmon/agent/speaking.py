@@ -92,11 +92,12 @@ class Speaker:
 
     def _once(self, path: str, body: bytes, key: signing.Key, timeout_s: float) -> dict[str, Any]:
         nonce = signing.new_nonce()
-        headers = signing.sign(key, path, body, created=int(self._clock.now()) - BEHIND_S, nonce=nonce)
+        headers = signing.sign(key, path, body, created=int(self._clock.date()) - BEHIND_S, nonce=nonce)
         began = self._clock.monotonic()
         reply = self._line.post(path, body, headers, timeout_s=timeout_s)
         took_s = self._clock.monotonic() - began
-        if not signing.believable(key, nonce, reply.status, reply.headers, reply.body):
+        dated = signing.believed(key, nonce, reply.status, reply.headers, reply.body)
+        if dated is None:
             if reply.status == 401:
                 raise Refused("the monitor does not accept us (401)")
             if reply.status == 503:
@@ -104,12 +105,12 @@ class Speaker:
             raise Unsigned(f"a reply ({reply.status}) that is not signed for us is not believed")
         answer = _object(reply)
         if reply.status == 409 and answer.get("clock") is True:
-            self._told(answer, took_s, refused=True)
+            self._told(answer, dated, took_s, refused=True)
             return answer
         if reply.status == 200:
             # A long poll's reply took its time on purpose, and says nothing of the way.
             if took_s < 5:
-                self._told(answer, took_s)
+                self._told(answer, dated, took_s)
             return answer
         if reply.status == 503:
             raise Busy("the monitor is busy (503)", min(_seconds(reply), LONGEST_WANTED_PAUSE_S))
@@ -119,10 +120,10 @@ class Speaker:
             raise TooLarge("what we said was more than the monitor takes (413)")
         raise Trouble(f"the monitor answers {reply.status}")
 
-    def _told(self, answer: dict[str, Any], took_s: float, *, refused: bool = False) -> None:
+    def _told(self, answer: dict[str, Any], dated: int, took_s: float, *, refused: bool = False) -> None:
         theirs = answer.get("now")
         if isinstance(theirs, (int, float)) and 0 < theirs < 1e11:
-            self._clock.correct(float(theirs), took_s, refused=refused)
+            self._clock.correct(float(theirs), float(dated), took_s, refused=refused)
 
 
 def _object(reply: transport.Reply) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from cloudmon.channel.authority import Authority
 from cloudmon.channel.bodies import Malformed
 from cloudmon.channel.complaints import Complaints
 from cloudmon.channel.configs import Configs
+from cloudmon.channel.dating import Dates
 from cloudmon.channel.enrolling import Asked, Enrolling
 from cloudmon.channel.gate import Caller, ClockOff, Gate, Head, Reason, Refused, Wait
 from cloudmon.channel.grouping import Full, Grouped
@@ -98,7 +99,9 @@ class Channel:
         self._renew_at = clock.monotonic() + RENEW_S
         self.roster = Roster(store)
         self.roster.load()
-        memory = Replays(clock.now().timestamp(), clock.monotonic())
+        begun, monotonic = clock.now().timestamp(), clock.monotonic()
+        self._dates = Dates(begun, monotonic)
+        memory = Replays(begun, monotonic)
         self._gate = Gate(key, self.roster.get, memory)
         self._writer = ThreadPoolExecutor(1, "channel-writer")
         self._readers = ThreadPoolExecutor(4, "channel-reader")
@@ -181,13 +184,13 @@ class Channel:
             return replies.refused(503, retry_after_s=RETRY_S)
         if head.method == b"GET":
             return await self._public(head)
-        found = self._gate.knows(head, now=self._clock.now(), monotonic=self._clock.monotonic())
+        found = self._gate.knows(head, now=self._clock.now(), date=self._date(), monotonic=self._clock.monotonic())
         if isinstance(found, Refused):
             return self._refused(head, found.reason, found.key_id)
         if isinstance(found, ClockOff):
             self.complaints.add("its clock is off", key_id=found.caller.key_id, peer=head.peer)
-            now = self._unix()
-            return replies.signed(found.caller, 409, {"v": 1, "clock": True, "now": now}, now=now)
+            told = {"v": 1, "clock": True, "now": self._unix()}
+            return self._signed(found.caller, 409, told)
         if isinstance(found, Wait):
             return self._later(found.caller, found.retry_after_s)
         content = await body(self._most_bytes(head.path))
@@ -209,7 +212,7 @@ class Channel:
             return await self._enrol(head, caller, content)
         except Malformed as error:
             self.complaints.add(Reason.MALFORMED.value, key_id=caller.key_id, peer=head.peer, what=str(error))
-            return replies.signed(caller, 400, None, now=self._unix())
+            return self._signed(caller, 400, None)
         except Full:
             self.complaints.add("too much waits to be written", key_id=caller.key_id)
             return self._later(caller, RETRY_S)
@@ -240,7 +243,7 @@ class Channel:
             "config": config.content,
             "now": now,
         }
-        return replies.signed(caller, 200, content_back, now=now)
+        return self._signed(caller, 200, content_back)
 
     async def _report(self, head: Head, caller: Caller, content: bytes) -> Reply:
         body = bodies.report(content)
@@ -288,7 +291,7 @@ class Channel:
         if agent is None:
             return self._refused(head, Reason.UNKNOWN, caller.key_id)
         found = await asyncio.get_running_loop().run_in_executor(self._readers, malware.part, self._looks_for(), asked)
-        return replies.signed(caller, 200, {"v": 1, **found, "now": self._unix()}, now=self._unix())
+        return self._signed(caller, 200, {"v": 1, **found, "now": self._unix()})
 
     async def _told(self, caller: Caller, agent: Agent, config_hash: str, back: dict[str, Any]) -> Reply:
         """The reply with what every verified agent is told: its next key, another configuration, the time."""
@@ -301,7 +304,7 @@ class Channel:
         if config is not None and config.hash != config_hash:
             back["config"] = config.content
         back["now"] = now
-        return replies.signed(caller, 200, back, now=now)
+        return self._signed(caller, 200, back)
 
     def _look_at_certificate(self) -> None:
         """A service may run longer than a certificate."""
@@ -330,14 +333,17 @@ class Channel:
         if reason is not Reason.OVERSIZE:
             return self._refused(head, reason, caller.key_id)
         self.complaints.add(reason.value, key_id=caller.key_id, peer=head.peer)
-        return replies.signed(caller, 413, None, now=self._unix())
+        return self._signed(caller, 413, None)
 
     def _refused(self, head: Head, reason: Reason, key_id: str = "") -> Reply:
         self.complaints.add(reason.value, key_id=key_id, peer=head.peer)
         return replies.refused(404 if reason is Reason.PATH else 401)
 
+    def _signed(self, caller: Caller, status: int, content: dict[str, Any] | None, *, retry_after_s: int = 0) -> Reply:
+        return replies.signed(caller, status, content, date=int(self._date()), retry_after_s=retry_after_s)
+
     def _later(self, caller: Caller, retry_after_s: int) -> Reply:
-        return replies.signed(caller, 503, None, now=self._unix(), retry_after_s=retry_after_s)
+        return self._signed(caller, 503, None, retry_after_s=retry_after_s)
 
     def _shown(self, key: keys.Key) -> dict[str, Any]:
         secret = keys.shown(keys.secret_of(self._key, key.id))
@@ -345,6 +351,10 @@ class Channel:
 
     def _most_bytes(self, path: bytes) -> int:
         return self.settings.report_max_kib << 10 if path == gate.REPORT else SMALL_BODY
+
+    def _date(self) -> float:
+        """By which requests and replies are dated, whatever becomes of the wall's time."""
+        return self._dates.now(self._clock.now().timestamp(), self._clock.monotonic())
 
     def _unix(self) -> int:
         return int(self._clock.now().timestamp())

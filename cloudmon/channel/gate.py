@@ -119,18 +119,27 @@ class Gate:
         self._replays = memory
 
     def verify(
-        self, head: Head, body: bytes, *, now: dt.datetime, monotonic: float
+        self, head: Head, body: bytes, *, now: dt.datetime, date: float, monotonic: float
     ) -> Caller | Refused | ClockOff | Wait:
         """Who made a request; a second call with the same one refuses it as a replay."""
-        found = self.knows(head, now=now, monotonic=monotonic)
+        found = self.knows(head, now=now, date=date, monotonic=monotonic)
         if isinstance(found, Caller):
             refused = self.admits(found, body, monotonic=monotonic)
             if refused is not None:
                 return refused
         return found
 
-    def knows(self, head: Head, *, now: dt.datetime, monotonic: float) -> Caller | Refused | ClockOff | Wait:
-        """Whose headers these are: the signature, the date, the key and its agent are right. Remembers nothing."""
+    def knows(
+        self, head: Head, *, now: dt.datetime, date: float, monotonic: float
+    ) -> Caller | Refused | ClockOff | Wait:
+        """Whose headers these are: the signature, the date, the key and its agent are right. Remembers nothing.
+
+        Arguments:
+            head: the request without its body.
+            now: by which keys end.
+            date: by which requests are dated, in unix seconds; it never goes back.
+            monotonic: by which nonces are forgotten.
+        """
         if head.method != b"POST" or head.path not in (ENROL, REPORT, POLL, SIGNATURES):
             return Refused(Reason.PATH)
         signed = signing.parse_request(head.headers)
@@ -144,11 +153,10 @@ class Gate:
         # From here on the caller holds the secret.
         if (caller.key is None) != (head.path == ENROL):
             return Refused(Reason.PURPOSE, signed.key_id)
-        instant = now.timestamp()
         reason = self.outdated(caller, now)
         if reason is not None:
             return Refused(reason, signed.key_id)
-        return self._dated(caller, instant, monotonic)
+        return self._dated(caller, date, monotonic)
 
     def admits(self, caller: Caller, body: bytes, *, monotonic: float) -> Refused | None:
         """Whether the body is the one that was signed, for the first time; remembers the nonce then."""
@@ -190,14 +198,14 @@ class Gate:
             return Reason.SUPERSEDED
         return None
 
-    def _dated(self, caller: Caller, instant: float, monotonic: float) -> Caller | Refused | ClockOff | Wait:
+    def _dated(self, caller: Caller, date: float, monotonic: float) -> Caller | Refused | ClockOff | Wait:
         if self._replays.seen(caller.key_id, caller.nonce, monotonic):
             return Refused(Reason.REPLAY, caller.key_id)
         if caller.created <= self._replays.horizon:
             # Who signs anew at once would be too early again while we have only just begun.
-            left = self._replays.horizon + 1 - int(instant)
+            left = self._replays.horizon + 1 - int(date)
             return Wait(caller, min(left, replays.AHEAD_S + 1)) if left > 0 else ClockOff(caller)
-        if not instant - replays.BEHIND_S <= caller.created <= instant + replays.AHEAD_S:
+        if not date - replays.BEHIND_S <= caller.created <= date + replays.AHEAD_S:
             return ClockOff(caller)
         if self._replays.full(caller.key_id, monotonic):
             return Wait(caller, 30)

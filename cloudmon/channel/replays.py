@@ -11,12 +11,17 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
+from cloudmon.channel.dating import RATE
+
 BEHIND_S = 300
-"""Seconds that a request may be older than our clock says."""
+"""Seconds that a request may be older than our dates say (:mod:`cloudmon.channel.dating`)."""
 
 AHEAD_S = 2
 """Seconds that a request may be younger. Short, see above; an agent whose clock is ahead learns our time from the
 refusal."""
+
+SPAN_S = (BEHIND_S + AHEAD_S + 1) / RATE
+"""Seconds for which a nonce is kept at least: our dates may pass a little slower than time does."""
 
 PER_KEY = 3_000
 """Requests that one appliance may make within one span, ten a second: an agent that resends what it kept stays
@@ -69,9 +74,9 @@ class Replays:
         return len(self._now) + len(self._before)
 
     def _turn(self, monotonic: float) -> None:
-        if monotonic - self._since <= BEHIND_S + AHEAD_S + 1:
+        if monotonic - self._since <= SPAN_S:
             return
-        far = monotonic - self._since > 2 * (BEHIND_S + AHEAD_S + 1)
+        far = monotonic - self._since > 2 * SPAN_S
         self._before = set() if far else self._now
         self._now = set()
         self._counts = defaultdict(int)

@@ -25,12 +25,12 @@ class Reply(NamedTuple):
 
 
 def signed(
-    caller: Caller, status: int, content: Mapping[str, Any] | None, *, now: int, retry_after_s: int = 0
+    caller: Caller, status: int, content: Mapping[str, Any] | None, *, date: int, retry_after_s: int = 0
 ) -> Reply:
-    """A reply that its agent believes. ``content`` None is an empty body."""
+    """A reply that its agent believes, and dates its next request by. ``content`` None is an empty body."""
     body = b"" if content is None else _ENCODE(content).encode("utf-8")
     headers = signing.sign_reply(
-        caller.secret, caller.key_id, status=status, body=body, created=now, nonce=caller.nonce
+        caller.secret, caller.key_id, status=status, body=body, created=date, nonce=caller.nonce
     )  # fmt: skip
     if retry_after_s:
         headers.append((b"retry-after", b"%d" % retry_after_s))

@@ -48,7 +48,7 @@ def monitors_signature(raw: bytes) -> None:
     mine = agent_signing.Key("k.abcdefghijkl.3.1.1.1", b"s" * 32)
     lines = raw.decode("latin-1").split("\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    assert not agent_signing.believable(mine, "n" * 22, 200, headers, b"")
+    assert agent_signing.believed(mine, "n" * 22, 200, headers, b"") is None
     speaking._seconds(transport.Reply(503, headers, b""))
 
 

@@ -69,7 +69,7 @@ def head(raw: bytes) -> None:
     first, _, rest = raw.partition(b"\n")
     path, _, query = first.partition(b"?")
     headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in rest.split(b"\n"))]
-    found = GATE.knows(Head(b"POST", path, query, headers), now=NOW, monotonic=0.0)
+    found = GATE.knows(Head(b"POST", path, query, headers), now=NOW, date=NOW.timestamp(), monotonic=0.0)
     assert isinstance(found, Refused)
     signing.parse_reply(headers)
 

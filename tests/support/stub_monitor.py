@@ -111,6 +111,8 @@ class StubMonitor:
         self.nonces: set[str] = set()
         self.instance = ""
         self.ahead_s = 0.0
+        self.lead_s = 0.0
+        """Seconds by which the dates that it takes are ahead of its clock, as after a clock that was set back."""
         self.serial = 1
         self.new_key = False
         self.no_new_keys = False
@@ -241,7 +243,7 @@ class StubMonitor:
             self._write(line, 401, b"", {})
             return
         name, secret, nonce, created = who
-        if not -300 < created - self.now() < 2:
+        if not -300 < created - self.now() - self.lead_s < 2:
             clock = {"v": 1, "clock": True, "now": int(self.now())}
             self._signed(line, 409, clock, name, secret, nonce)
             return
@@ -309,9 +311,8 @@ class StubMonitor:
     ) -> None:
         body = b"" if content is None else json.dumps(content).encode()
         digest = "sha-256=:" + base64.b64encode(hashlib.sha256(body).digest()).decode() + ":"
-        parameters = (
-            f'("@status" "content-digest");created={int(self.now())};nonce="{nonce}";keyid="{name}";alg="hmac-sha256"'
-        )
+        dated = int(self.now() + self.lead_s)
+        parameters = f'("@status" "content-digest");created={dated};nonce="{nonce}";keyid="{name}";alg="hmac-sha256"'
         base = f'"@status": {status}\n"content-digest": {digest}\n"@signature-params": {parameters}'
         mac = base64.b64encode(hmac.digest(secret, base.encode(), "sha256")).decode()
         headers = {"Content-Digest": digest, "Signature-Input": f"cm={parameters}", "Signature": f"cm=:{mac}:"}

@@ -126,6 +126,21 @@ def test_a_clock_that_is_off_by_hours_is_corrected_by_signed_word_only(
     assert json.loads((appliance.state / "clock.json").read_text())["ahead_s"] == first["offset_s"]
 
 
+def test_requests_are_dated_by_replies_and_facts_by_the_time_that_they_tell(
+    appliance: Appliance, monitor: StubMonitor
+) -> None:
+    """The clock of a monitor may be set back; the dates that it takes never go back."""
+    monitor.lead_s = 3600
+    appliance.start()
+    monitor.until(lambda: len(monitor.reports) >= 2)
+    assert abs(monitor.reports[-1]["at"] - monitor.now()) < 5
+    assert abs(monitor.reports[-1]["offset_s"]) < 2
+    monitor.lead_s = 0.0
+    told = len(monitor.reports)
+    monitor.until(lambda: len(monitor.reports) > told)
+    assert abs(monitor.reports[-1]["at"] - monitor.now()) < 5
+
+
 def test_reports_of_an_outage_come_later_in_order_with_the_times_of_then(
     appliance: Appliance, monitor: StubMonitor
 ) -> None:

@@ -57,12 +57,13 @@ def test_of_what_is_the_same_nothing_is_told(sections: dict[str, Any]) -> None:
 
 KEY = signing.Key("k.a.1.1.1.9", b"s" * 32)
 NONCE = "n" * 22
+DATED = 1_767_225_600
 
 
 def reply(
     body: bytes, *, status: int = 200, key: signing.Key = KEY, nonce: str = NONCE, covered: str = signing.REPLY
 ) -> dict[str, str]:
-    parameters = f'{covered};created=1;nonce="{nonce}";keyid="{key.id}";alg="hmac-sha256"'
+    parameters = f'{covered};created={DATED};nonce="{nonce}";keyid="{key.id}";alg="hmac-sha256"'
     content = signing.digest(body)
     base = f'"@status": {status}\n"content-digest": {content}\n"@signature-params": {parameters}'
     return {
@@ -74,7 +75,7 @@ def reply(
 
 def test_only_a_reply_to_this_very_request_is_believed() -> None:
     body = b'{"v":1}'
-    assert signing.believable(KEY, NONCE, 200, reply(body), body)
+    assert signing.believed(KEY, NONCE, 200, reply(body), body) == DATED
     other = signing.Key(KEY.id, b"t" * 32)
     for status, headers, content in (
         (200, {}, body),
@@ -87,7 +88,7 @@ def test_only_a_reply_to_this_very_request_is_believed() -> None:
         (200, {**reply(body), "signature": "cm=::"}, body),
         (200, {**reply(body), "content-digest": signing.digest(b"")}, body),
     ):
-        assert not signing.believable(KEY, NONCE, status, headers, content), headers
+        assert signing.believed(KEY, NONCE, status, headers, content) is None, headers
 
 
 @given(
@@ -100,4 +101,4 @@ def test_no_character_of_a_signed_reply_can_be_another(name: str, at: int, chara
     at %= len(text)
     if text[at] != character:
         headers[name] = text[:at] + character + text[at + 1 :]
-        assert not signing.believable(KEY, NONCE, 200, headers, body)
+        assert signing.believed(KEY, NONCE, 200, headers, body) is None

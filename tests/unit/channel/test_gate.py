@@ -39,7 +39,7 @@ def head(
 
 
 def verify(asked: Head, body: bytes = BODY, door: Gate | None = None, now: dt.datetime = NOW) -> Any:
-    return (door or gate_of()).verify(asked, body, now=now, monotonic=0.0)
+    return (door or gate_of()).verify(asked, body, now=now, date=now.timestamp(), monotonic=0.0)
 
 
 def of_agent(found: Agent | None) -> Gate:
@@ -115,7 +115,7 @@ def test_a_request_comes_in_once() -> None:
 def test_of_two_that_come_at_once_one_comes_in() -> None:
     """Both heads are looked at before either body is there."""
     door = gate_of()
-    one, other = (door.knows(head(), now=NOW, monotonic=0.0) for _ in range(2))
+    one, other = (door.knows(head(), now=NOW, date=UNIX, monotonic=0.0) for _ in range(2))
     assert isinstance(one, Caller)
     assert isinstance(other, Caller)
     assert door.admits(one, BODY, monotonic=0.0) is None
@@ -144,15 +144,14 @@ def test_a_process_takes_nothing_that_its_predecessor_may_have_taken() -> None:
     good = [
         asked
         for at, asked in zip(range(-BEHIND_S, 11 + AHEAD_S), taken, strict=True)
-        if isinstance(
-            before.verify(asked, BODY, now=NOW + dt.timedelta(seconds=max(0, min(at, 10))), monotonic=0), Caller
-        )
+        if isinstance(verify(asked, door=before, now=NOW + dt.timedelta(seconds=max(0, min(at, 10)))), Caller)
     ]
     assert len(good) > BEHIND_S
     for later_s in (0.0, 1.0, 2.5, 5.0, 100.0, 300.0):
         now = begun + dt.timedelta(seconds=later_s)
         after = Gate(KEY, {FIRST: agent(1)}.get, Replays(begun.timestamp(), 0.0))
-        assert not [one for one in good if isinstance(after.verify(one, BODY, now=now, monotonic=later_s), Caller)]
+        again = (after.verify(one, BODY, now=now, date=now.timestamp(), monotonic=later_s) for one in good)
+        assert not [found for found in again if isinstance(found, Caller)]
 
 
 def test_who_comes_right_after_the_begin_is_asked_to_wait_and_then_taken() -> None:
