@@ -18,7 +18,7 @@ from cloudmon.channel.grouping import Grouped
 from cloudmon.clock import Clock
 from cloudmon.model.actions import Intent, IntentState, LogEntry
 from cloudmon.model.changes import Change, IntentUpdate
-from cloudmon.model.commands import TERMS
+from cloudmon.model.commands import TERMS, fetch_by
 from cloudmon.model.guests import Agent
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.tenants import EVERYONE
@@ -144,6 +144,11 @@ class Post:
             return []
         now = self._clock.now()
         found = tuple(one for one in found if one.incarnation == agent.incarnation and now < one.deadline)
+        late = {one.id for one in found if one.state is IntentState.RECORDED and now >= fetch_by(one)}
+        if late:
+            # Nobody begins these any more; read again, in case one was marked and the answer to that was lost.
+            self._open.pop(agent.appliance, None)
+            found = tuple(one for one in found if one.id not in late)
         fresh = [one for one in found if one.state is IntentState.RECORDED and one.id not in (have or ())]
         if fresh:
             marked = await self._marks.put(agent.appliance, fresh)

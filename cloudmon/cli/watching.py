@@ -13,7 +13,7 @@ from cloudmon.cli import output
 from cloudmon.cli.opening import Freshness, Names
 from cloudmon.cli.output import Column, Row, moment
 from cloudmon.clock import Clock
-from cloudmon.model.actions import Intent, IntentState
+from cloudmon.model.actions import GUEST_VERBS, Intent, IntentState
 from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.changes import TimerKind
 from cloudmon.model.findings import Finding, FindingKind
@@ -166,9 +166,20 @@ def under_way(intent: Intent) -> str:
     """An open intent in words."""
     if intent.state is IntentState.INCIDENT:
         return f"{intent.verb}, which does not come to its end (last try: {intent.error or 'accepted, without effect'})"
-    how = "to be seen" if intent.state is IntentState.PERFORMED else "the cloud's answer"
+    if intent.verb in GUEST_VERBS:
+        how = _awaited_inside(intent)
+    else:
+        how = "to be seen" if intent.state is IntentState.PERFORMED else "the cloud's answer"
     error = f" (last try: {intent.error})" if intent.error else ""
     return f"{intent.verb}, {how}{error}"
+
+
+def _awaited_inside(command: Intent) -> str:
+    from cloudmon.reconcile import remote
+
+    if remote.by_cloud(command):
+        return "the cloud's answer"
+    return "its agent's answer" if command.state is IntentState.PERFORMED else "to be fetched"
 
 
 def steady(store: Store, scope: Scope = EVERYONE) -> bool:

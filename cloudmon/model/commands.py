@@ -6,10 +6,14 @@ appliance's template declares, or that a report has shown; it is never a line fo
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from cloudmon.model.actions import CLASS_OF, GUEST_VERBS, ActionClass, Verb
+from cloudmon.model.actions import CLASS_OF, GUEST_VERBS, ActionClass, Intent, IntentState, Verb
+
+FETCH_S = 120.0
+"""Seconds that an agent is given to fetch a command: a few intervals of its report, or a long poll that was cut."""
 
 
 class Terms(NamedTuple):
@@ -52,6 +56,18 @@ def class_of(verb: Verb, arguments: Mapping[str, str]) -> ActionClass:
     if verb is Verb.ACCOUNT_REVOKE and arguments.get("only_made") == "yes":
         return ActionClass.SAFE
     return CLASS_OF[verb]
+
+
+def fetch_by(intent: Intent) -> dt.datetime:
+    """The instant from which a command is not begun any more that nobody has fetched: until its deadline there is time
+    left for it."""
+    return intent.deadline - dt.timedelta(seconds=TERMS[intent.verb].timeout_s)
+
+
+def unfetched(intent: Intent) -> bool:
+    """Whether a command ended because nobody fetched it: nothing was done by it, and nothing has failed."""
+    ended = intent.verb in GUEST_VERBS and intent.state is IntentState.FAILED
+    return ended and not intent.attempts and not intent.result
 
 
 def problem(verb: Verb, names: Iterable[str]) -> str:

@@ -22,7 +22,7 @@ from cloudmon.model.requests import Request, RequestState, RequestVerb
 from cloudmon.model.sets import ApplianceSet, SetSpec
 from cloudmon.model.tenants import Scope
 from cloudmon.plugins import nearest
-from cloudmon.reconcile import accounts, adoption
+from cloudmon.reconcile import accounts, adoption, commands
 from cloudmon.reconcile import requests as asking
 from cloudmon.reconcile.picture import CloudView, Estate
 from cloudmon.reconcile.requests import Answer
@@ -96,7 +96,11 @@ class Desk:
         answer = asking.answer(request, aset, members, now)
         if request.verb is RequestVerb.COMMAND and answer.state is RequestState.ACCEPTED and aset is not None:
             agents = self.store.agents.of_set(Scope.of(request.tenant), aset.uid)
-            unable = accounts.kept(request, aset, now) or asking.cannot(request, members, agents)
+            unable = (
+                accounts.kept(request, aset, now)
+                or asking.cannot(request, members, agents)
+                or commands.nobody(request, aset.spec.template, members, agents, self.views)
+            )
             return asking.refused(unable) if unable else answer
         if request.verb is RequestVerb.ISOLATE and answer.state is RequestState.ACCEPTED:
             unable = asking.walless(request, members, self.views)

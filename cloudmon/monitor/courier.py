@@ -18,6 +18,7 @@ from cloudmon import errors
 from cloudmon.errors import CloudError
 from cloudmon.model.actions import GUEST_VERBS, Intent, IntentState
 from cloudmon.model.appliances import ApplianceState, Member
+from cloudmon.model.commands import fetch_by
 from cloudmon.model.nodes import CommandResult
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.hearing import is_heard
@@ -51,17 +52,17 @@ class Courier:
             return ended
         open_now = [one for one in self.monitor.store.intents.open(EVERYONE) if one.verb in GUEST_VERBS]
         if open_now:
-            self._hand_over([one for one in open_now if one.state is IntentState.RECORDED][:AT_ONCE])
+            now = self.monitor.clock.now()
+            fresh = [one for one in open_now if one.state is IntentState.RECORDED and now < fetch_by(one)]
+            self._hand_over([one for one in fresh if self._can(one.cloud)][:AT_ONCE], now)
             self._ask([one for one in open_now if remote.command_of(one)][:AT_ONCE])
         return ended
 
     # --- handing over -----------------------------------------------------------------------------------------------
 
-    def _hand_over(self, commands: Iterable[Intent]) -> None:
-        monitor, now = self.monitor, self.monitor.clock.now()
+    def _hand_over(self, commands: Iterable[Intent], now: dt.datetime) -> None:
+        monitor = self.monitor
         for intent in commands:
-            if not self._can(intent.cloud) or now >= intent.deadline:
-                continue
             member = monitor.store.members.get(EVERYONE, intent.appliance)
             aset = monitor.store.sets.get(EVERYONE, intent.appliance.set_uid)
             if member is None or aset is None or not _fits(member, intent):

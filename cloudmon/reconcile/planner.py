@@ -296,7 +296,8 @@ def _treated(case: Case, inside: Inside, index: Index) -> Decision:
     """What is due because of what was found inside, where nothing is due for the node."""
     appliance = case.member.id
     symptoms = inside.symptoms.get(appliance, ())
-    return remedies.treat(case, symptoms, index.commands.get(appliance, ()), takes=inside.takes(appliance))
+    under_way, takes = index.commands.get(appliance, ()), inside.takes(appliance)
+    return remedies.treat(case, symptoms, under_way, takes=takes, heard=appliance in inside.heard)
 
 
 def _search(turn: _Round) -> None:

@@ -10,13 +10,13 @@ import datetime as dt
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
-from cloudmon.model.actions import GUEST_VERBS, ActionClass, Intent, Origin, Verb
+from cloudmon.model.actions import GUEST_VERBS, ActionClass, Intent, IntentState, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Power
 from cloudmon.model.changes import Change
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.policies import Remedy, RuleState, Symptom
 from cloudmon.model.sets import ControlKind
-from cloudmon.reconcile import accounts, commands, decide, power
+from cloudmon.reconcile import accounts, commands, decide, power, remote
 from cloudmon.reconcile import case as cases
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
@@ -32,14 +32,22 @@ POWER: Mapping[str, Power] = {"stop": Power.STOPPED, "suspend": Power.SUSPENDED,
 """Remedies that change what the appliance is wanted to be, and so are kept."""
 
 
-def treat(case: Case, symptoms: Sequence[Symptom], under_way: Sequence[Intent], *, takes: Container[str]) -> Decision:
+def treat(  # one thing each, named by the caller
+    case: Case,
+    symptoms: Sequence[Symptom],
+    under_way: Sequence[Intent],
+    *,
+    takes: Container[str],
+    heard: bool,
+) -> Decision:
     """What is due because of what was found in the appliance.
 
     Arguments:
         case: the appliance; ``decide`` found nothing due for it.
         symptoms: the rules that fire for it now.
         under_way: actions inside it that have not come to their end.
-        takes: verbs of commands that the agent of its present incarnation takes now.
+        takes: verbs of commands that the agent of its present incarnation takes now, or else its cloud.
+        heard: whether it is that agent.
     """
     member, now = case.member, case.now
     if not symptoms or member.state is not ApplianceState.RUNNING or member.wanted is not Power.RUNNING:
@@ -55,7 +63,7 @@ def treat(case: Case, symptoms: Sequence[Symptom], under_way: Sequence[Intent], 
         if control is not None:
             return Waiting(case.subject, f"{symptoms[0].message}; held by {kind} of {control.owner}", control.until)
     # What an agent that fell silent was to do holds nothing up: a boot may be what it needs.
-    awaited = [one for one in under_way if one.verb.value in takes]
+    awaited = [one for one in under_way if _awaited(one, takes=takes, heard=heard)]
     if awaited:
         return Waiting(case.subject, f"{awaited[0].verb} is on its way inside it", awaited[0].deadline)
     waiting: Decision = None
@@ -66,6 +74,14 @@ def treat(case: Case, symptoms: Sequence[Symptom], under_way: Sequence[Intent], 
             return found
         waiting = waiting or found
     return waiting
+
+
+def _awaited(command: Intent, *, takes: Container[str], heard: bool) -> bool:
+    """Whether somebody is at work on a command, or is about to be."""
+    if remote.by_cloud(command):
+        return True
+    # What an agent fetched before it fell silent no cloud takes over.
+    return command.verb.value in takes and (heard or command.state is IntentState.RECORDED)
 
 
 def _rung(case: Case, symptom: Symptom, *, takes: Container[str]) -> Decision:

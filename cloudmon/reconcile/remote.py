@@ -24,13 +24,16 @@ MOST_OUTPUT = 16_384
 
 def argvs(intent: Intent, template: Template | None) -> Argvs:
     """What is to be run for a command; empty where the template does not say, and where only an agent can."""
-    if template is None:
-        return ()
-    if intent.verb is Verb.JOB_RUN:
-        job = template.jobs.get(intent.arguments.get("job", ""))
+    return programs(intent.verb, intent.arguments, template) if template is not None else ()
+
+
+def programs(verb: Verb, arguments: Mapping[str, str], template: Template) -> Argvs:
+    """As :func:`argvs`, of a command that is not written down yet."""
+    if verb is Verb.JOB_RUN:
+        job = template.jobs.get(arguments.get("job", ""))
         return (job.argv,) if job is not None else ()
-    application = template.applications.get(intent.arguments.get("application", ""))
-    return _worked(intent.verb, application) if application is not None else ()
+    application = template.applications.get(arguments.get("application", ""))
+    return _worked(verb, application) if application is not None else ()
 
 
 def _worked(verb: Verb, application: Application) -> Argvs:

@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from cloudmon.model.actions import OPEN_INTENTS, Intent, IntentState
+from cloudmon.model.appliances import Member
+from cloudmon.model.commands import FETCH_S, unfetched
 from cloudmon.model.sets import Template
 from cloudmon.model.updates import Updates, Version
 
@@ -20,6 +22,8 @@ UNDO = "undo"
 """In the evidence of an intent that takes an update back."""
 FROM = "from"
 """In the evidence of an update: the version before."""
+MOST_DOUBLED = 8
+"""How often the time is doubled after which a member is told again that did not fetch what it was told."""
 
 
 class Phase(enum.StrEnum):
@@ -191,8 +195,24 @@ def decide(  # one thing each, named by the caller
 
 
 def by_ordinal(intents: Iterable[Intent]) -> dict[int, tuple[Intent, ...]]:
-    """The intents of a roll-out by the member that they are for, oldest first."""
+    """The intents of a roll-out by the member that they are for, oldest first, but for commands that nobody fetched."""
     found: dict[int, tuple[Intent, ...]] = {}
     for intent in sorted(intents, key=lambda one: (one.created_at, one.id)):
+        if unfetched(intent):
+            continue
         found[intent.appliance.ordinal] = (*found.get(intent.appliance.ordinal, ()), intent)
     return found
+
+
+def passed_over(member: Member, intents: Iterable[Intent], now: dt.datetime) -> str:
+    """What keeps the turn from a member whose agent did not fetch what it was told: that is no failure of the roll-out,
+    and the others go on. Longer each time; empty when its turn may come."""
+    ended = [
+        one.ended_at or one.created_at
+        for one in intents
+        if one.appliance == member.id and one.incarnation == member.incarnation and unfetched(one)
+    ]
+    if not ended:
+        return ""
+    again = max(ended) + dt.timedelta(seconds=FETCH_S * 2 ** min(len(ended) - 1, MOST_DOUBLED))
+    return f"its agent did not fetch it; told again from {again:%H:%M:%S} UTC on" if now < again else ""

@@ -84,7 +84,8 @@ def _rollouts(estate: Estate) -> list[Rollout]:
 
 def phases(rollout: Rollout, sight: Sight) -> dict[int, tuple[Phase, str]]:
     """Where each member stands that the roll-out is about, and what holds it where something does."""
-    told = rollouts.by_ordinal(sight.asked.get(rollout.key, ()))
+    asked, now = sight.asked.get(rollout.key, ()), sight.moment.now
+    told = rollouts.by_ordinal(asked)
     found: dict[int, tuple[Phase, str]] = {}
     for member in sight.members.get(rollout.aset.uid, ()):
         kept = sight.estate.inside.kept(member)
@@ -92,9 +93,9 @@ def phases(rollout: Rollout, sight: Sight) -> dict[int, tuple[Phase, str]]:
         intents = told.get(member.ordinal, ())
         if member.state in GONE or not (intents or (version is not None and version.target == rollout.target)):
             continue
-        held = _held(member, sight, Verb.APP_UPDATE)
+        held = _held(member, sight, Verb.APP_UPDATE) or rollouts.passed_over(member, asked, now)
         seen = Seen(member.incarnation, version, intents, alarm(member, sight.estate.findings), held)
-        found[member.ordinal] = (rollouts.phase(seen, rollout.updates, sight.moment.now), held)
+        found[member.ordinal] = (rollouts.phase(seen, rollout.updates, now), held)
     return found
 
 
@@ -255,7 +256,9 @@ def _pay(aset: ApplianceSet, sight: Sight, taken: Collection[ApplianceId]) -> It
         kept = sight.estate.inside.kept(member)
         if kept is None or not kept.owes or member.id in taken:
             continue
-        owed = [f"{Verb.APP_RESTART} {one.application}" for one in kept.versions if one.restart_due]
+        # What was stopped or suspended by an order starts with what is there then.
+        due = (one for one in kept.versions if one.restart_due and one.state != "stopped")
+        owed = [f"{Verb.APP_RESTART} {one.application}" for one in due]
         owed += [str(Verb.REBOOT)] if kept.reboot_due else []
         left = next((one for one in owed if (member.id, member.incarnation, one) not in tried), None)
         if left is None or _held(member, sight, Verb.APP_RESTART):

@@ -44,7 +44,8 @@ def order(
     estate: Estate, ordinal: int = 1, *, verb: Verb = Verb.APP_RESTART, seconds: float = 600, **other: Any
 ) -> str:
     """Write a command down, as the monitor does, without ringing."""
-    told = {"state": IntentState.RECORDED, "deadline": estate.after(seconds), **other}
+    now = estate.clock.now()
+    told = {"state": IntentState.RECORDED, "created_at": now, "deadline": estate.after(seconds), **other}
     return estate.command(estate.aset, ordinal, verb, **told)
 
 

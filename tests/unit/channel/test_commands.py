@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
 from channelled import clock, configured, intent, order, until
 from spoken import Estate
 
-from cloudmon.model.actions import IntentState
+from cloudmon.model.actions import IntentState, Verb
+from cloudmon.model.commands import FETCH_S, TERMS
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.testing.guest_words import AFTER, BEFORE
 
@@ -121,6 +123,24 @@ def test_no_command_is_handed_out_after_its_deadline_or_for_another_incarnation(
         clock(estate).advance(60)
         told = await estate.told_by(speaker, speaker.say("poll", speaker.poll(0)))
         assert told["commands"] == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("state", "handed"), [(IntentState.RECORDED, False), (IntentState.PERFORMED, True)],
+    ids=["nobody fetched it", "its answer was lost"],
+)  # fmt: skip
+def test_a_command_is_fetched_soon_or_never_and_then_has_its_whole_time(
+    estate: Estate, state: IntentState, handed: bool
+) -> None:
+    async def story() -> None:
+        speaker = await estate.joined()
+        wanted = order(estate, seconds=FETCH_S + TERMS[Verb.APP_RESTART].timeout_s, state=state)
+        clock(estate).advance(FETCH_S)
+        told = await estate.told_by(speaker, speaker.say("poll", speaker.poll(0)))
+        assert [command["id"] for command in told["commands"]] == [wanted] * handed
+        assert intent(estate, wanted).state is state
 
     asyncio.run(story())
 

@@ -52,7 +52,7 @@ def test_a_command_that_nobody_fetches_ends_as_failed_and_says_so(of: Inhabited)
     of.clock.advance(600)
     of.tick(2)
     (command,) = of.commands()
-    assert (command.state, command.error) == (IntentState.FAILED, "no agent fetched it in time")
+    assert (command.state, command.error) == (IntentState.FAILED, "nobody fetched it in time")
 
 
 def test_commands_for_the_same_appliance_wait_for_each_other(of: Inhabited) -> None:

@@ -195,7 +195,24 @@ def test_what_an_appliances_agent_cannot_do_is_refused_at_once(of: Watched) -> N
     assert of.request(cannot).outcome == (
         "storefront/1 has osquery/5.12.1, which cannot do job_run; what it can do: report_now"
     )
-    assert [of.request(one).state for one in (can, other)] == [RequestState.ACCEPTED] * 2
+    assert of.request(can).state is RequestState.ACCEPTED
+    assert of.request(other).state is RequestState.REFUSED
+    assert of.request(other).outcome == (
+        "storefront/2 has no agent, and cloud east cannot do job_run in it; "
+        "`cloudmon agent token storefront/2` lets one in"
+    )
+
+
+def test_nothing_is_asked_of_an_agent_that_was_revoked(of: Watched) -> None:
+    member, now = of.members()[0], of.clock.now()
+    agent = Agent(member.id, member.tenant, member.incarnation, "i", "1.0", now, 1)
+    told = Enrolment("m-1", member.id, member.tenant, 1, "ann", now, now)
+    assert of.memory.agents.enrol(of.owner, agent, enrolment=told, now=now)
+    of.ask(RequestVerb.REVOKE, "storefront/1")
+    asked = of.ask_for(RequestVerb.COMMAND, "storefront/1", {"verb": "report_now"})
+    of.tick()
+    assert of.request(asked).state is RequestState.REFUSED
+    assert "the agent of storefront/1 was revoked" in of.request(asked).outcome
 
 
 def test_a_test_message_to_nobody_is_refused_and_one_to_somebody_is_waited_for(of: Watched) -> None:

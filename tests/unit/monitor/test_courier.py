@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from watched import Watched, spec
 
 from cloudmon import errors
-from cloudmon.model.actions import GUEST_VERBS, Intent, IntentState
+from cloudmon.model.actions import GUEST_VERBS, Intent, IntentState, Verb
+from cloudmon.model.changes import Change
 from cloudmon.model.guests import Agent
 from cloudmon.model.nodes import CommandResult
 from cloudmon.model.requests import RequestState, RequestVerb
@@ -85,11 +87,11 @@ def test_a_job_is_run_by_the_cloud_and_its_output_kept(of: Carried) -> None:
     ],
 )
 def test_what_is_run_for_an_application(of: Carried, verb: str, application: str, expected: object) -> None:
-    of.act(verb, application=application)
-    assert remote.argvs(of.command(), TEMPLATE) == expected
+    assert remote.programs(Verb(verb), {"application": application}, TEMPLATE) == expected
+    made = of.act(verb, application=application)
     of.rounds()
     assert len(of.east.called("start_command")) == (1 if expected else 0)
-    assert of.command().state is (IntentState.DONE if expected else IntentState.RECORDED)
+    assert of.request(made).state is (RequestState.ACCEPTED if expected else RequestState.REFUSED)
 
 
 def test_one_that_ends_badly_failed_and_says_how(of: Carried) -> None:
@@ -138,9 +140,32 @@ def test_a_successor_asks_on_for_the_result(of: Carried) -> None:
 
 def test_a_cloud_that_runs_no_commands_is_given_none(of: Carried) -> None:
     of.east._lacking = frozenset({"start_command", "command_result"})
-    of.act("job_run", job="backup")
+    of.tick()
+    made = of.act("job_run", job="backup")
     of.rounds()
-    assert of.command().state is IntentState.RECORDED
+    assert of.request(made).state is RequestState.REFUSED
+    assert "cloud east cannot do job_run in it" in of.request(made).outcome
+    assert of.east.called("start_command") == []
+
+
+def test_a_command_that_was_not_begun_in_time_is_not_begun_late(of: Carried) -> None:
+    of.act("job_run", job="backup")
+    of.clock.advance(TEMPLATE.boot_timeout_s)
+    of.rounds()
+    assert of.east.called("start_command") == []
+    of.tick()
+    assert (of.command().state, of.command().error) == (IntentState.FAILED, "nobody fetched it in time")
+
+
+def test_commands_that_no_cloud_can_perform_do_not_stand_in_the_way(
+    of: Carried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloudmon.monitor.courier.AT_ONCE", 1)
+    of.act("job_run", job="backup")
+    other = replace(of.command(), id="0", cloud="elsewhere", created_at=of.command().created_at - dt.timedelta(1))
+    of.memory.ledger.write(of.owner, [Change("default", other.appliance, opens_intent=other)], now=of.clock.now())
+    of.rounds()
+    assert len(of.east.called("start_command")) == 1
 
 
 def test_where_an_agent_speaks_the_command_is_its_own(of: Carried, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,10 @@ class Agents:
     have: dict[int, str] = field(default_factory=dict)
     up_since: dict[int, dt.datetime] = field(default_factory=dict)
     silent: set[int] = field(default_factory=set)
+    deaf: set[int] = field(default_factory=set)
+    """Their agents fetch nothing, and are not missed yet."""
     owes: set[int] = field(default_factory=set)
+    ordered_off: set[int] = field(default_factory=set)
     reboots: set[int] = field(default_factory=set)
     most_out: int = 0
     done: list[tuple[int, str]] = field(default_factory=list)
@@ -60,6 +63,8 @@ class Agents:
     def _told(self, ordinal: int, incarnation: int) -> Upkeep:
         have = self.have.setdefault(ordinal, "1.0")
         state = "up" if self.works(have, ordinal) else "down"
+        if ordinal in self.ordered_off:
+            state = "stopped"
         version = Version(
             "shop", self.target, have, self.target, have != self.target, state, self.up_since.get(ordinal),
             ordinal in self.owes,
@@ -78,7 +83,8 @@ class Agents:
         commands = [one for one in self.of.memory.intents.open(EVERYONE) if one.verb in GUEST_VERBS]
         self.most_out = max(self.most_out, len(commands))
         for intent in commands:
-            self._perform(intent)
+            if intent.appliance.ordinal not in self.deaf:
+                self._perform(intent)
 
     def _perform(self, intent: Intent) -> None:
         ordinal, now = intent.appliance.ordinal, self.of.clock.now()
@@ -91,7 +97,8 @@ class Agents:
         else:
             self.owes.discard(ordinal)
         state = IntentState.DONE if ok else IntentState.FAILED
-        update = IntentUpdate(intent.id, OPEN_INTENTS, state, {"ended_at": now, "error": "" if ok else "it is down"})
+        told = {"attempts": 1, "ended_at": now, "error": "" if ok else "it is down"}
+        update = IntentUpdate(intent.id, OPEN_INTENTS, state, told)
         self.of.memory.ledger.write(self.of.owner, [Change("default", intent.appliance, intents=(update,))], now=now)
 
 
@@ -228,6 +235,33 @@ def test_who_is_silent_is_not_updated_and_a_silent_canary_is_an_incident(tmp_pat
     assert 4 not in rolled.updated()
 
 
+def test_who_fetches_nothing_for_a_while_is_passed_over_and_told_again(tmp_path: Path) -> None:
+    """Nothing was done, so nothing has failed: neither the roll-out nor what was updated before."""
+    rolled = begun(tmp_path, wanted(count=4))
+    rolled.of.clock.advance(wanted().template.boot_timeout_s)
+    rolled.tick()
+    rolled.agents.deaf = {3}
+    rolled.tick(25)
+    assert (sorted(rolled.updated()), rolled.incidents()) == ([1, 2, 4], [])
+    rolled.agents.deaf = set()
+    rolled.tick(50)
+    assert (sorted(rolled.updated()), rolled.incidents()) == ([1, 2, 3, 4], [])
+
+
+def test_what_is_to_go_back_goes_back_though_it_was_not_fetched_at_once(tmp_path: Path) -> None:
+    rolled = begun(tmp_path, wanted(count=4))
+    rolled.of.clock.advance(wanted().template.boot_timeout_s)
+    rolled.agents.works = lambda version, _: version == "1.0"
+    rolled.tick()
+    assert sorted(rolled.updated()) == [1, 2]
+    rolled.agents.deaf = {1}
+    rolled.tick(40)
+    assert rolled.agents.have[1] == "2.0"
+    rolled.agents.deaf = set()
+    rolled.tick(50)
+    assert set(rolled.agents.have.values()) == {"1.0"}
+
+
 # --- restarts and reboots ---------------------------------------------------------------------------------------------
 
 
@@ -254,6 +288,14 @@ def test_what_is_owed_is_paid_in_the_window_and_a_member_at_a_time(tmp_path: Pat
     assert sorted(effects(rolled)) == [Verb.APP_RESTART, Verb.APP_RESTART, Verb.REBOOT]
     appliances = {one.appliance for one in rolled.of.memory.intents.latest(EVERYONE, 3)}
     assert {appliance.ordinal for appliance in appliances} <= {1, 2}
+
+
+def test_what_was_stopped_by_an_order_is_not_started_because_it_owes_a_restart(tmp_path: Path) -> None:
+    rolled = owing(tmp_path, 12 * 3_600)
+    rolled.agents.ordered_off, rolled.agents.reboots = {1}, set()
+    rolled.tick(12)
+    assert effects(rolled) == [Verb.APP_RESTART]
+    assert rolled.of.memory.intents.latest(EVERYONE, 1)[0].appliance.ordinal == 2
 
 
 def test_outside_the_window_nothing_is_paid(tmp_path: Path) -> None:

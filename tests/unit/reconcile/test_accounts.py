@@ -146,7 +146,11 @@ class Machine:
                 self.states[one.rule] = one
         self.opened = {one.key: 1 for one in found.symptoms}
         decision = remedies.treat(
-            case(member(), node_of(), aset=of), [one for one in found.symptoms if one.rule.then], (), takes=GUEST_VERBS
+            case(member(), node_of(), aset=of),
+            [one for one in found.symptoms if one.rule.then],
+            (),
+            takes=GUEST_VERBS,
+            heard=True,
         )
         if not isinstance(decision, Step):
             return False

@@ -42,7 +42,7 @@ def test_a_rung_that_tells_is_taken_and_the_next_one_is_due_at_once() -> None:
     assert change.rules == (after.state,)
     assert (after.state.rung, after.state.retry_at) == (1, None)
     assert [entry.kind for entry in change.log] == ["finding.told"]
-    found = remedies.treat(case(member(), node()), [after], (), takes=GUEST_VERBS)
+    found = remedies.treat(case(member(), node()), [after], (), takes=GUEST_VERBS, heard=True)
     assert isinstance(found, Step)
     assert found.intent.verb == "app_restart"
 
@@ -84,17 +84,21 @@ def test_somebody_is_told_whatever_the_node_does(state: ApplianceState) -> None:
 def test_telling_is_not_counted_as_a_try() -> None:
     """Two actions are allowed, and two are made: before and after somebody was told."""
     ladder = (RESTART, OPS, REBOOT)
-    second = remedies.treat(case(member(), node()), [symptom(*ladder, rung=2, most=2)], (), takes=GUEST_VERBS)
+    second = remedies.treat(
+        case(member(), node()), [symptom(*ladder, rung=2, most=2)], (), takes=GUEST_VERBS, heard=True
+    )
     assert isinstance(second, Step)
     assert second.intent.verb == "reboot"
-    third = remedies.treat(case(member(), node()), [symptom(*ladder, rung=3, most=2)], (), takes=GUEST_VERBS)
+    third = remedies.treat(
+        case(member(), node()), [symptom(*ladder, rung=3, most=2)], (), takes=GUEST_VERBS, heard=True
+    )
     assert isinstance(third, Change)
     assert "2 actions did not end it" in third.findings[0].message  # type: ignore[union-attr]
 
 
 def test_after_the_last_rung_told_the_last_action_is_tried_again() -> None:
     """And nobody is told again and again."""
-    found = remedies.treat(case(member(), node()), [symptom(RESTART, OPS, rung=2)], (), takes=GUEST_VERBS)
+    found = remedies.treat(case(member(), node()), [symptom(RESTART, OPS, rung=2)], (), takes=GUEST_VERBS, heard=True)
     assert isinstance(found, Step)
     assert found.intent.verb == "app_restart"
     assert called(symptom(RESTART, OPS, rung=3)) == ([], [symptom(RESTART, OPS, rung=3)])
@@ -103,4 +107,7 @@ def test_after_the_last_rung_told_the_last_action_is_tried_again() -> None:
 def test_a_rule_that_only_tells_is_never_stuck() -> None:
     """There was nothing that did not help."""
     told = symptom(OPS, rung=1)
-    assert remedies.treat(case(member(), node()), [told, replace(told, key="a/b")], (), takes=GUEST_VERBS) is None
+    assert (
+        remedies.treat(case(member(), node()), [told, replace(told, key="a/b")], (), takes=GUEST_VERBS, heard=True)
+        is None
+    )

@@ -13,11 +13,11 @@ from pictures import ago, ahead, aset, case, control, intent, member, node, view
 from cloudmon.model.actions import GUEST_VERBS, ActionClass, IntentState, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Power
 from cloudmon.model.changes import Change
-from cloudmon.model.commands import TERMS
+from cloudmon.model.commands import FETCH_S, TERMS
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.policies import Remedy, Rule, RuleState, Symptom
 from cloudmon.model.sets import ControlKind
-from cloudmon.reconcile import commands, remedies
+from cloudmon.reconcile import remedies
 from cloudmon.reconcile.decide import Decision
 from cloudmon.reconcile.picture import Inside
 from cloudmon.reconcile.plan import Step, Waiting
@@ -36,9 +36,10 @@ def symptom(  # one thing each
 
 
 def treated(
-    *symptoms: Symptom, of: Any = None, takes: Container[str] = GUEST_VERBS, under_way: Any = (), **other: Any
-) -> Decision:
-    return remedies.treat(case(of or member(), node(), **other), symptoms, under_way, takes=takes)
+    *symptoms: Symptom, of: Any = None, takes: Container[str] = GUEST_VERBS, under_way: Any = (), heard: bool = True,
+    **other: Any,
+) -> Decision:  # fmt: skip
+    return remedies.treat(case(of or member(), node(), **other), symptoms, under_way, takes=takes, heard=heard)
 
 
 def step(decision: Decision) -> Step:
@@ -104,7 +105,7 @@ def test_a_command_says_what_it_is_for_and_how_long_it_may_take() -> None:
     assert found.arguments == {"application": "web"}
     assert found.origin is Origin.OBSERVATION
     assert found.action_class is ActionClass.DISRUPTIVE
-    assert found.deadline == ahead(TERMS[Verb.APP_RESTART].timeout_s + commands.FETCH_S)
+    assert found.deadline == ahead(TERMS[Verb.APP_RESTART].timeout_s + FETCH_S)
 
 
 def test_arguments_name_what_the_rule_found() -> None:
@@ -207,7 +208,34 @@ def test_one_action_at_a_time() -> None:
 
 def test_a_node_need_not_wait_for_what_its_silent_agent_was_to_do() -> None:
     command = replace(intent(Verb.SCAN, IntentState.RECORDED))
-    assert step(treated(symptom(*LADDER), under_way=(command,), takes=())).intent.verb is Verb.REBOOT
+    found = step(treated(symptom(*LADDER), under_way=(command,), takes=(), heard=False))
+    assert found.intent.verb is Verb.REBOOT
+
+
+BY_CLOUD = {"by": "cloud", "command": "c-1"}
+
+
+@pytest.mark.parametrize(
+    ("state", "result", "heard", "waits"),
+    [
+        (IntentState.RECORDED, {}, True, True),
+        (IntentState.PERFORMED, {}, True, True),
+        (IntentState.PERFORMED, {}, False, False),
+        (IntentState.RECORDED, {}, False, True),
+        (IntentState.PERFORMED, BY_CLOUD, False, True),
+        (IntentState.PERFORMED, BY_CLOUD, True, True),
+    ],
+    ids=["its agent is to fetch it", "its agent is at it", "it fell silent over it", "its cloud is to begin it",
+         "its cloud is at it", "its cloud is at it though its agent is back"],
+)  # fmt: skip
+def test_a_job_holds_a_reboot_up_while_somebody_is_at_it(
+    state: IntentState, result: dict[str, object], heard: bool, waits: bool
+) -> None:
+    """Its cloud runs jobs, which it does not take over from an agent that had them."""
+    job = replace(intent(Verb.JOB_RUN, state), result=result)
+    found = treated(symptom(Remedy("reboot")), under_way=(job,), takes=("job_run",), heard=heard)
+    assert isinstance(found, Waiting) is waits
+    assert waits or step(found).intent.verb is Verb.REBOOT
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import NOW, UID, ago, ahead, intent
+from pictures import NOW, UID, ago, ahead, intent, member
 
 from cloudmon.model.actions import Intent, IntentState, Verb
 from cloudmon.model.identity import ApplianceId
@@ -24,7 +24,13 @@ NEW = Version("shop", "newest", "2.0", "2.0", False, "up", ago(100))
 
 def update(state: IntentState = IntentState.DONE, ended_s: float = 100, **other: Any) -> Intent:
     """An update that ended so many seconds ago."""
-    told = {"evidence": {"from": "1.0"}, "created_at": ago(ended_s + 20), "ended_at": ago(ended_s), **other}
+    told = {
+        "evidence": {"from": "1.0"},
+        "created_at": ago(ended_s + 20),
+        "ended_at": ago(ended_s),
+        "attempts": 1,
+        **other,
+    }
     return intent(Verb.APP_UPDATE, state, **told)
 
 
@@ -38,6 +44,38 @@ def seen(version: Version | None, *intents: Intent, **other: Any) -> Seen:
 
 DOWN = replace(NEW, state="down")
 FAILED = IntentState.FAILED
+
+
+def unfetched(*ended_s: float, **other: Any) -> list[Intent]:
+    return [update(FAILED, one, attempts=0, id=f"intent-{at}", **other) for at, one in enumerate(ended_s)]
+
+
+@pytest.mark.parametrize(
+    ("intents", "until_s"),
+    [
+        ([], 0),
+        (unfetched(100), 20),
+        (unfetched(130), 0),
+        (unfetched(700, 400, 100), 380),
+        (unfetched(*[100] * 30), 120 * 256 - 100),
+        (unfetched(100, incarnation=9), 0),
+        (unfetched(100, appliance=ApplianceId(UID, 2)), 0),
+        ([update(FAILED)], 0),
+        (unfetched(100, result={"error": "it is down"}), 0),
+    ],
+    ids=["nothing was told", "just now", "a while ago", "again and again", "however often", "to its last node",
+         "to another", "it was fetched, and failed", "its result came without a word before"],
+)  # fmt: skip
+def test_who_did_not_fetch_its_update_is_passed_over_for_a_while(intents: list[Intent], until_s: int) -> None:
+    assert bool(rollouts.passed_over(member(), intents, NOW)) is bool(until_s)
+    again = ahead(until_s)
+    assert rollouts.passed_over(member(), intents, again) == ""
+    if until_s:
+        assert f"told again from {again:%H:%M:%S} UTC" in rollouts.passed_over(member(), intents, NOW)
+
+
+def test_what_nobody_fetched_is_no_part_of_the_roll_out() -> None:
+    assert rollouts.by_ordinal([update(), *unfetched(10)]) == {1: (update(),)}
 
 
 @pytest.mark.parametrize(
