@@ -13,6 +13,7 @@ from dataclasses import replace
 from cloudmon.model.actions import OPEN_INTENTS, Intent, LogEntry, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.changes import Change, FindingEnd
+from cloudmon.model.commands import unfetched
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.sets import ApplianceSet
@@ -247,11 +248,13 @@ def _owing(estate: Estate, now: dt.datetime) -> list[ApplianceSet]:
 
 
 def _pay(aset: ApplianceSet, sight: Sight, taken: Collection[ApplianceId]) -> Iterator[Decision]:
-    """A restart of what runs replaced files, then a reboot where one is due: each once in a window."""
+    """A restart of what runs replaced files, then a reboot where one is due: each once in a window, or until somebody
+    fetched it."""
     key = window_key(aset, sight.moment.now)
-    tried = {(one.appliance, one.incarnation, _what(one)) for one in sight.asked.get(key, ())}
+    asked = sight.asked.get(key, ())
+    tried = {(one.appliance, one.incarnation, _what(one)) for one in asked if not unfetched(one)}
     room = aset.spec.healing.batch - _out(aset, sight, "") - _down(aset, sight)
-    room -= sum(1 for one in sight.asked.get(key, ()) if one.state in OPEN_INTENTS and one.verb is Verb.REBOOT)
+    room -= sum(1 for one in asked if one.state in OPEN_INTENTS and one.verb is Verb.REBOOT)
     for member in sight.members.get(aset.uid, ()):
         kept = sight.estate.inside.kept(member)
         if kept is None or not kept.owes or member.id in taken:
@@ -261,7 +264,8 @@ def _pay(aset: ApplianceSet, sight: Sight, taken: Collection[ApplianceId]) -> It
         owed = [f"{Verb.APP_RESTART} {one.application}" for one in due]
         owed += [str(Verb.REBOOT)] if kept.reboot_due else []
         left = next((one for one in owed if (member.id, member.incarnation, one) not in tried), None)
-        if left is None or _held(member, sight, Verb.APP_RESTART):
+        held = _held(member, sight, Verb.APP_RESTART) or rollouts.passed_over(member, asked, sight.moment.now)
+        if left is None or held:
             continue
         if room <= 0:
             yield Waiting(f"{aset.uid}/{member.ordinal}", f"owes {left}; others are out of service", None)

@@ -298,6 +298,17 @@ def test_what_was_stopped_by_an_order_is_not_started_because_it_owes_a_restart(t
     assert rolled.of.memory.intents.latest(EVERYONE, 1)[0].appliance.ordinal == 2
 
 
+def test_a_restart_that_nobody_fetched_is_told_again_in_the_same_window(tmp_path: Path) -> None:
+    rolled = owing(tmp_path, 12 * 3_600)
+    rolled.of.clock.advance(wanted().template.boot_timeout_s)
+    rolled.agents.reboots, rolled.agents.deaf = set(), {1}
+    rolled.tick(10)
+    assert rolled.agents.owes == {1}
+    rolled.agents.deaf = set()
+    rolled.tick(20)
+    assert rolled.agents.owes == set()
+
+
 def test_outside_the_window_nothing_is_paid(tmp_path: Path) -> None:
     rolled = owing(tmp_path, 20 * 3_600)
     rolled.tick(10)
