@@ -3,6 +3,8 @@
 An instant is ISO 8601 text of fixed width on SQLite (it sorts as time does, and parsing it is cheaper than building
 a datetime from an integer) and ``timestamptz`` on PostgreSQL. Text sorts by its bytes on both. Money and quantities
 are exact: text on SQLite, ``numeric`` on PostgreSQL. Words of an enum are stored as their values and checked.
+
+What is read goes through one function a value (``result_processor``), not through SQLAlchemy's two around ours.
 """
 
 from __future__ import annotations
@@ -77,9 +79,8 @@ class Instant(TypeDecorator[dt.datetime]):
             raise ValueError("an instant without a time zone is not an instant")
         return value
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> dt.datetime | None:
-        found: dt.datetime | None = instant_reader(dialect.name)(value)
-        return found
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:  # noqa: ARG002
+        return instant_reader(dialect.name)
 
 
 def _from_text(value: str | None) -> dt.datetime | None:
@@ -111,8 +112,8 @@ class Amount(TypeDecorator[Decimal]):
             raise ValueError(f"an amount is a finite Decimal, not {type(value).__name__}")
         return format(value, "f") if dialect.name == SQLITE else value
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
-        return None if value is None else Decimal(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:  # noqa: ARG002
+        return lambda value: None if value is None else Decimal(value)
 
 
 class Json(TypeDecorator[Any]):
@@ -124,8 +125,12 @@ class Json(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
         return None if value is None else canonical(value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
-        return None if value is None else json.loads(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:  # noqa: ARG002
+        return _from_json
+
+
+def _from_json(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
 
 
 def _byte_ordered(dialect: Dialect) -> TypeEngine[Any]:
@@ -163,8 +168,9 @@ class Word(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
         return None if value is None else str(self._by_value[value].value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
-        return None if value is None else self._by_value[value]
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:  # noqa: ARG002
+        words: dict[str | None, Any] = {None: None}
+        return (words | self._by_value).__getitem__
 
 
 RowNumber = sa.BigInteger().with_variant(sa.Integer(), SQLITE)

@@ -13,13 +13,14 @@ from cloudmon.errors import StoreError
 from cloudmon.model.actions import LogEntry
 from cloudmon.model.sets import Control, ControlKind
 from cloudmon.model.tenants import Scope
+from cloudmon.store import scoping
 from cloudmon.store.database import Database
 from cloudmon.store.owned import Owned, Ownership, Writing
-from cloudmon.store.scoping import covered
 from cloudmon.store.tables import controls, sets
 
 _FIELDS = tuple(Control.__dataclass_fields__)
 _ROW = sa.select(*(controls.c[name] for name in _FIELDS))
+_STANDING = _ROW.where(controls.c.released_at.is_(None)).order_by(controls.c.id)
 
 
 class Controls:
@@ -94,8 +95,7 @@ class Controls:
 
 def standing(connection: Connection, scope: Scope) -> list[Control]:
     """Controls that are not released, in force or not at any instant."""
-    row = controls.c
-    statement = _ROW.where(row.released_at.is_(None), *covered(scope, row.tenant)).order_by(row.id)
+    statement = scoping.standing(_STANDING, scope, controls.c.tenant)
     return [Control(*found) for found in connection.execute(statement)]
 
 

@@ -172,7 +172,7 @@ class Database:
                 with connection.execute(statement) as result:
                     for batch in result.partitions(STREAM_ROWS):
                         yield from batch
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise faults.of(error, self.url_shown).error from error
 
     @contextlib.contextmanager
@@ -269,7 +269,9 @@ def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
     def begin(connection: Connection) -> None:
         # A reader that turns writer can lose its turn half-way; a writer says so at once.
         immediate = connection.get_execution_options().get(_WRITING)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        # Said to the driver itself: SQLAlchemy's way costs a fifth of what a small read does.
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
 def _postgresql(url: URL, paused: Callable[[float], None]) -> Database:

@@ -12,13 +12,14 @@ from sqlalchemy.engine import Connection
 from cloudmon.model.actions import LogEntry
 from cloudmon.model.grants import Access, Grant, fingerprint
 from cloudmon.model.tenants import Scope
-from cloudmon.store import rows
+from cloudmon.store import rows, scoping
 from cloudmon.store.database import Database
 from cloudmon.store.owned import Owned, Ownership, Writing
 from cloudmon.store.scoping import covered
 from cloudmon.store.tables import grants, sets
 
 _ROW = sa.select(grants)
+_STANDING = _ROW.where(grants.c.revoked_at.is_(None)).order_by(grants.c.set_uid, grants.c.user)
 
 
 class Grants:
@@ -77,9 +78,7 @@ class Grants:
 
 def standing(connection: Connection, scope: Scope) -> list[Grant]:
     """As :meth:`Grants.standing` promises, inside a reading."""
-    statement = _ROW.where(grants.c.revoked_at.is_(None), *covered(scope, grants.c.tenant))
-    found = connection.execute(statement.order_by(grants.c.set_uid, grants.c.user))
-    return [_grant(row) for row in found]
+    return [_grant(row) for row in connection.execute(scoping.standing(_STANDING, scope, grants.c.tenant))]
 
 
 def _take_back(writing: Writing, uid: str, user: str, now: dt.datetime) -> str | None:

@@ -14,7 +14,7 @@ from cloudmon.model.appliances import Incarnation, IncarnationState
 from cloudmon.model.tenants import Scope
 from cloudmon.model.updates import Made
 from cloudmon.store.database import Database
-from cloudmon.store.scoping import covered
+from cloudmon.store.scoping import covered, standing
 from cloudmon.store.tables import incarnations
 
 OFFER_COLUMNS: Mapping[str, str] = {
@@ -30,6 +30,9 @@ _KEYS = frozenset(("set_uid", "ordinal", "number", "tenant"))
 _PLAIN = tuple(name for name in Incarnation.__dataclass_fields__ if name not in (*_KEYS, "offer"))
 UPDATABLE = frozenset(_PLAIN) | frozenset(OFFER_COLUMNS.values()) | {"price_per_hour", "offer_more"}
 _NEWEST_LAST = (incarnations.c.set_uid, incarnations.c.ordinal, incarnations.c.number)
+_ALL_OPEN = (
+    sa.select(incarnations).where(sa.text("incarnations.state IN ('opening', 'ending')")).order_by(*_NEWEST_LAST)
+)
 _MADE = (incarnations.c.cloud, incarnations.c.image, incarnations.c.user_data)
 
 
@@ -42,7 +45,7 @@ class Incarnations:
     def open(self, scope: Scope) -> list[Incarnation]:
         """Those whose node is to come or to go: opening or ending, of any set, retired ones included."""
         # Written out, so that the partial index over exactly these serves it.
-        return self._where(scope, sa.text("incarnations.state IN ('opening', 'ending')"))
+        return self._read(standing(_ALL_OPEN, scope, incarnations.c.tenant))
 
     def of(self, scope: Scope, uid: str, ordinal: int | None = None) -> list[Incarnation]:
         """All of one appliance, or of a whole set, oldest first."""
@@ -88,7 +91,9 @@ class Incarnations:
 
     def _where(self, scope: Scope, *conditions: Any) -> list[Incarnation]:
         statement = sa.select(incarnations).where(*conditions, *covered(scope, incarnations.c.tenant))
-        statement = statement.order_by(*_NEWEST_LAST)
+        return self._read(statement.order_by(*_NEWEST_LAST))
+
+    def _read(self, statement: sa.Select[Any]) -> list[Incarnation]:
         return self._database.read(lambda connection: [from_row(row) for row in connection.execute(statement)])
 
 

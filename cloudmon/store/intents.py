@@ -11,10 +11,11 @@ from cloudmon.model.actions import GUEST_VERBS, ActionClass, Intent, IntentState
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.tenants import Scope
 from cloudmon.store.database import Database
-from cloudmon.store.scoping import covered
+from cloudmon.store.scoping import covered, standing
 from cloudmon.store.tables import intents
 
 _PLAIN = tuple(name for name in Intent.__dataclass_fields__ if name != "appliance")
+_ROW = sa.select(intents.c.set_uid, intents.c.ordinal, *(intents.c[name] for name in _PLAIN))
 _OLDEST_FIRST = (intents.c.created_at, intents.c.set_uid, intents.c.ordinal, intents.c.id)
 _NEWEST_FIRST = (intents.c.created_at.desc(), intents.c.id.desc())
 # Written out, so that the partial indexes over exactly these serve them.
@@ -22,6 +23,14 @@ _ASKED = sa.text("intents.request_id <> ''")
 _OPEN = sa.text("intents.state IN ('recorded', 'performed', 'incident')")
 _SNAPSHOTS = sa.text("intents.verb IN ('snapshot', 'snapshot_end')")
 _PENDING = sa.text("intents.state IN ('recorded', 'performed')")
+_ALL_OPEN = _ROW.where(_OPEN).order_by(*_OLDEST_FIRST)
+_RECENT = _ROW.where(intents.c.created_at >= sa.bindparam("since")).order_by(*_OLDEST_FIRST)
+_TELLING = _RECENT.where(
+    sa.or_(
+        intents.c.action_class != ActionClass.SAFE,
+        sa.and_(intents.c.verb == Verb.LAUNCH, intents.c.state == IntentState.FAILED),
+    )
+)
 
 
 class Intents:
@@ -33,7 +42,7 @@ class Intents:
     def open(self, scope: Scope) -> list[Intent]:
         """Those that have not come to their end, incidents among them: something is still to be done or to be seen.
         Oldest first."""
-        return self._where(scope, _OPEN)
+        return self._read(standing(_ALL_OPEN, scope, intents.c.tenant))
 
     def commands(self, scope: Scope, appliance: ApplianceId) -> list[Intent]:
         """Those recorded or performed that the agent of one appliance is to perform. Oldest first."""
@@ -47,15 +56,12 @@ class Intents:
 
     def recent(self, scope: Scope, since: dt.datetime) -> list[Intent]:
         """All created at ``since`` or later, in whatever state. Oldest first."""
-        return self._where(scope, intents.c.created_at >= since)
+        return self._read(standing(_RECENT, scope, intents.c.tenant), since=since)
 
     def telling(self, scope: Scope, since: dt.datetime) -> list[Intent]:
         """Those of :meth:`recent` that budgets and the choice of offers look back at: all that can hurt, and launches
         that failed. Oldest first."""
-        row = intents.c
-        hurts = row.action_class != ActionClass.SAFE
-        failed = sa.and_(row.verb == Verb.LAUNCH, row.state == IntentState.FAILED)
-        return self._where(scope, row.created_at >= since, sa.or_(hurts, failed))
+        return self._read(standing(_TELLING, scope, intents.c.tenant), since=since)
 
     def kept(self, scope: Scope, before: dt.datetime, limit: int) -> list[Intent]:
         """Those that took a snapshot before then, of whose end none is written down that is open or done. Oldest
@@ -91,15 +97,18 @@ class Intents:
     def _where(
         self, scope: Scope, *conditions: Any, order: tuple[Any, ...] = _OLDEST_FIRST, limit: int | None = None
     ) -> list[Intent]:
-        statement = sa.select(intents).where(*conditions, *covered(scope, intents.c.tenant)).order_by(*order)
+        statement = _ROW.where(*conditions, *covered(scope, intents.c.tenant)).order_by(*order)
         if limit is not None:
             statement = statement.limit(limit)
-        return self._database.read(lambda connection: [_from_row(row) for row in connection.execute(statement)])
+        return self._read(statement)
 
-
-def _from_row(row: Any) -> Intent:
-    values = row._mapping
-    return Intent(appliance=ApplianceId(row.set_uid, row.ordinal), **{name: values[name] for name in _PLAIN})
+    def _read(self, statement: sa.Select[Any], **values: Any) -> list[Intent]:
+        return self._database.read(
+            lambda connection: [
+                Intent(intent_id, ApplianceId(uid, ordinal), *told)
+                for uid, ordinal, intent_id, *told in connection.execute(statement, values)
+            ]
+        )
 
 
 def to_row(intent: Intent) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from cloudmon.model.appliances import ApplianceState, HistoryEntry, Member, Powe
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.tenants import Scope
 from cloudmon.store.database import Database
-from cloudmon.store.scoping import covered
+from cloudmon.store.scoping import covered, standing
 from cloudmon.store.tables import appliances, history, sets
 
 _ROW = sa.select(*(appliances.c[name] for name in Member._fields))
 _ORDER = (appliances.c.set_uid, appliances.c.ordinal)
+_ALL = _ROW.where(appliances.c.set_uid.in_(sa.select(sets.c.uid).where(sets.c.retired_at.is_(None)))).order_by(*_ORDER)
 _STATES = {str(state): state for state in ApplianceState}
 _POWERS = {str(power): power for power in Power}
 _ENTRY = sa.select(*(history.c[name] for name in HistoryEntry.__dataclass_fields__))
@@ -30,8 +31,7 @@ class Members:
 
     def all(self, scope: Scope) -> list[Member]:
         """Every member of every set that is not retired, ordered by set and ordinal."""
-        active = sa.select(sets.c.uid).where(sets.c.retired_at.is_(None))
-        return self._where(scope, appliances.c.set_uid.in_(active))
+        return self._read(standing(_ALL, scope, appliances.c.tenant))
 
     def of_set(self, scope: Scope, uid: str) -> list[Member]:
         """Every member of one set, retired or not, ordered by ordinal."""
@@ -71,7 +71,9 @@ class Members:
         return self._database.read(lambda connection: connection.execute(statement).scalar_one_or_none())
 
     def _where(self, scope: Scope, *conditions: Any) -> list[Member]:
-        statement = _ROW.where(*conditions, *covered(scope, appliances.c.tenant)).order_by(*_ORDER)
+        return self._read(_ROW.where(*conditions, *covered(scope, appliances.c.tenant)).order_by(*_ORDER))
+
+    def _read(self, statement: sa.Select[Any]) -> list[Member]:
         return self._database.raw(statement, _from_text if self._database.is_sqlite else _from_typed)
 
 

@@ -18,15 +18,17 @@ from cloudmon.store import ledger, rows
 from cloudmon.store import sets as set_rows
 from cloudmon.store.database import Database
 from cloudmon.store.owned import Owned, Ownership, Writing
-from cloudmon.store.scoping import covered
+from cloudmon.store.scoping import covered, standing
 from cloudmon.store.tables import requests
 
 ENDS = frozenset((RequestState.DONE, RequestState.REFUSED, RequestState.FAILED))
 
 _FIELDS = tuple(Request.__dataclass_fields__)
-_ROW = sa.select(*(requests.c[name] for name in _FIELDS))
+_ROW = sa.select(*(requests.c[name] for name in _FIELDS)).order_by(requests.c.seq, requests.c.created_at, requests.c.id)
 # Written out, so that the partial index over these states serves it.
 _OPEN = sa.text("requests.state IN ('pending', 'accepted')")
+_ALL_OPEN = _ROW.where(_OPEN)
+_ALL_PENDING = _ALL_OPEN.where(requests.c.state == RequestState.PENDING)
 
 
 # Two that are added at the same moment may get the same number: then neither was first, and their instants decide.
@@ -66,11 +68,11 @@ class Requests:
 
     def pending(self, scope: Scope) -> list[Request]:
         """Those nobody has looked at yet, in the order in which they were added."""
-        return self._where(scope, _OPEN, requests.c.state == RequestState.PENDING)
+        return self._read(standing(_ALL_PENDING, scope, requests.c.tenant))
 
     def open(self, scope: Scope) -> list[Request]:
         """Those pending or accepted, in the order in which they were added."""
-        return self._where(scope, _OPEN)
+        return self._read(standing(_ALL_OPEN, scope, requests.c.tenant))
 
     def get(self, scope: Scope, request_id: str) -> Request | None:
         """The request of that id, or None."""
@@ -126,6 +128,7 @@ class Requests:
             return False
 
     def _where(self, scope: Scope, *conditions: Any) -> list[Request]:
-        statement = _ROW.where(*conditions, *covered(scope, requests.c.tenant))
-        statement = statement.order_by(requests.c.seq, requests.c.created_at, requests.c.id)
+        return self._read(_ROW.where(*conditions, *covered(scope, requests.c.tenant)))
+
+    def _read(self, statement: sa.Select[Any]) -> list[Request]:
         return self._database.read(lambda connection: [Request(*row) for row in connection.execute(statement)])

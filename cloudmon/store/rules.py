@@ -15,7 +15,7 @@ from cloudmon.model.tenants import Scope
 from cloudmon.store.database import Database
 from cloudmon.store.owned import Writing
 from cloudmon.store.rows import Insert
-from cloudmon.store.scoping import covered
+from cloudmon.store.scoping import standing
 from cloudmon.store.tables import rule_states
 
 _KEYS = ("set_uid", "ordinal", "rule")
@@ -35,7 +35,7 @@ class Rules:
 
     def all(self, scope: Scope) -> list[RuleState]:
         """Every rule that does not stand as if it had never held, ordered by set, ordinal and rule."""
-        statement = _ROW.where(*covered(scope, rule_states.c.tenant))
+        statement = standing(_ROW, scope, rule_states.c.tenant)
         return self._database.read(
             lambda connection: [
                 RuleState(ApplianceId(set_uid, ordinal), *fields)

@@ -26,7 +26,7 @@ from cloudmon.store import ledger
 from cloudmon.store.appending import history_row
 from cloudmon.store.database import Database
 from cloudmon.store.owned import Owned, Ownership, Writing
-from cloudmon.store.scoping import covered
+from cloudmon.store.scoping import covered, standing
 from cloudmon.store.tables import appliances, history, set_generations, sets
 
 UPDATABLE = frozenset(("lease_end", "retiring_since", "retired_reason", "retired_at", "warned_s"))
@@ -34,6 +34,20 @@ UPDATABLE = frozenset(("lease_end", "retiring_since", "retired_reason", "retired
 _JOINED = sa.select(sets, sa.type_coerce(set_generations.c.spec, sa.Text()).label("spec")).join(
     set_generations, sa.and_(set_generations.c.set_uid == sets.c.uid, set_generations.c.generation == sets.c.generation)
 )
+
+_BY_NAME = _JOINED.order_by(sets.c.name, sets.c.created_at, sets.c.uid)
+_OF_AUTHOR = (
+    sa.select(sets.c.tenant, sets.c.name, sa.type_coerce(set_generations.c.spec, sa.Text()))
+    .join(sets, sets.c.uid == set_generations.c.set_uid)
+    .where(set_generations.c.author == sa.bindparam("author"))
+)
+_LAST = _OF_AUTHOR.where(sets.c.retired_at.is_(None)).order_by(sets.c.name, set_generations.c.generation)
+_ENDED = (
+    _OF_AUTHOR.add_columns(sets.c.retired_reason)
+    .where(sets.c.retired_at.is_not(None))
+    .order_by(sets.c.retired_at, set_generations.c.generation)
+)
+_ACTIVE = _BY_NAME.where(sets.c.retired_at.is_(None))
 
 
 @lru_cache(maxsize=4_096)
@@ -55,11 +69,11 @@ class Sets:
     def active(self, scope: Scope) -> list[ApplianceSet]:
         """Sets that are not retired, by name; with the controls that are not released, and
         the grants that were not taken back."""
-        return self._where(scope, sets.c.retired_at.is_(None))
+        return self._read(scope, standing(_ACTIVE, scope, sets.c.tenant))
 
     def all(self, scope: Scope) -> list[ApplianceSet]:
         """Every set there ever was, by name, a name's oldest first."""
-        return self._where(scope)
+        return self._read(scope, standing(_BY_NAME, scope, sets.c.tenant))
 
     def get(self, scope: Scope, uid: str) -> ApplianceSet | None:
         """The set of that uid, or None."""
@@ -91,38 +105,30 @@ class Sets:
 
     def last_of_author(self, scope: Scope, author: str) -> dict[tuple[str, str], SetSpec]:
         """By tenant and name of each active set: the newest generation that ``author`` wrote of it."""
-        row = set_generations.c
-        statement = (
-            sa.select(sets.c.tenant, sets.c.name, sa.type_coerce(row.spec, sa.Text()))
-            .join(sets, sets.c.uid == row.set_uid)
-            .where(row.author == author, sets.c.retired_at.is_(None), *covered(scope, sets.c.tenant))
-            .order_by(sets.c.name, row.generation)
-        )
+        statement = standing(_LAST, scope, sets.c.tenant)
         # The later generation of a set overwrites the earlier one.
         return self._database.read(
-            lambda connection: {(tenant, name): _parsed(spec) for tenant, name, spec in connection.execute(statement)}
+            lambda connection: {
+                (tenant, name): _parsed(spec)
+                for tenant, name, spec in connection.execute(statement, {"author": author})
+            }
         )
 
     def ended_of_author(self, scope: Scope, author: str) -> dict[tuple[str, str], tuple[SetSpec, str]]:
         """By tenant and name of each set that has ended: the newest generation that ``author`` wrote of the one that
         ended last, and the reason of its end."""
-        row = set_generations.c
-        statement = (
-            sa.select(sets.c.tenant, sets.c.name, sa.type_coerce(row.spec, sa.Text()), sets.c.retired_reason)
-            .join(sets, sets.c.uid == row.set_uid)
-            .where(row.author == author, sets.c.retired_at.is_not(None), *covered(scope, sets.c.tenant))
-            .order_by(sets.c.retired_at, row.generation)
-        )
+        statement = standing(_ENDED, scope, sets.c.tenant)
         return self._database.read(
             lambda connection: {
-                (tenant, name): (_parsed(spec), why) for tenant, name, spec, why in connection.execute(statement)
+                (tenant, name): (_parsed(spec), why)
+                for tenant, name, spec, why in connection.execute(statement, {"author": author})
             }
         )
 
     def _where(self, scope: Scope, *conditions: Any) -> list[ApplianceSet]:
-        statement = _JOINED.where(*conditions, *covered(scope, sets.c.tenant))
-        statement = statement.order_by(sets.c.name, sets.c.created_at, sets.c.uid)
+        return self._read(scope, _BY_NAME.where(*conditions, *covered(scope, sets.c.tenant)))
 
+    def _read(self, scope: Scope, statement: sa.Select[Any]) -> list[ApplianceSet]:
         def work(connection: Connection) -> list[ApplianceSet]:
             rows = list(connection.execute(statement))
             laid: defaultdict[str, list[Control]] = defaultdict(list)

@@ -7,8 +7,12 @@ import sqlalchemy as sa
 from cloudmon.model.changes import Timer
 from cloudmon.model.tenants import EVERYONE, Scope
 from cloudmon.store.database import Database
-from cloudmon.store.scoping import covered
+from cloudmon.store.scoping import standing
 from cloudmon.store.tables import timers
+
+_ALL = sa.select(timers.c.set_uid, timers.c.ordinal, timers.c.kind, timers.c.since).order_by(
+    timers.c.set_uid, timers.c.ordinal, timers.c.kind
+)
 
 
 class Timers:
@@ -19,7 +23,5 @@ class Timers:
 
     def all(self, scope: Scope = EVERYONE) -> list[Timer]:
         """Every timer that is set."""
-        row = timers.c
-        statement = sa.select(row.set_uid, row.ordinal, row.kind, row.since).where(*covered(scope, row.tenant))
-        statement = statement.order_by(row.set_uid, row.ordinal, row.kind)
+        statement = standing(_ALL, scope, timers.c.tenant)
         return self._database.read(lambda connection: [Timer(*found) for found in connection.execute(statement)])
