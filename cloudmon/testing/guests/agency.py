@@ -53,7 +53,7 @@ class Clock(clock.Clock):
     """A machine's clock, which may be off. Moved by whoever steps the guest."""
 
     def __init__(self, off_s: float) -> None:
-        self.ahead_s = 0.0
+        super().__init__()
         self.off_s = off_s
         """Seconds by which this machine's own time is ahead of the true one."""
         self.at = 0.0
