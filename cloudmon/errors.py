@@ -163,6 +163,12 @@ class StoreUnavailable(StoreError):
     retriable = True
 
 
+class StoreBroken(StoreUnavailable):
+    """The store is there and of no use until a person mends it: damaged, or without tables or rights."""
+
+    retriable = False
+
+
 class StoreLost(StoreError):
     """The store that the anchors tell of is not where it was."""
 

@@ -25,6 +25,7 @@ from cloudmon.errors import (
     MonitorAlreadyRuns,
     RateLimited,
     SettingsError,
+    StoreBroken,
     StoreError,
     StoreLost,
     StoreOutdated,
@@ -56,9 +57,10 @@ NEXT_FOR_STORE: Sequence[tuple[type[StoreError], str]] = (
     (StoreOutdated, "back it up, then: cloudmon upgrade"),
     (StoreTooNew, "run the cloudmon that wrote it, or a newer one"),
     (StoreLost, "restore it from a backup"),
+    (StoreBroken, "mend that; a monitor that runs goes on by itself"),
     (
         StoreUnavailable,
-        "check that the database runs, that its address and password are right, and that its disk has room",
+        "check that the database exists and runs, that its address and password are right, and that its disk has room",
     ),
     (StoreError, "check store.url: it may be the database of something else"),
 )
@@ -160,7 +162,7 @@ def store(told: Settings, clock: Clock) -> Iterator[Check]:
             return
         if not presence.is_made(url):
             presence.may_begin(about, anchor_dir)
-            yield Check("store", Verdict.GOOD, f"{about} holds nothing yet and will be made")
+            yield _may_be_made(about, presence.hindrance(url))
             return
         if not log_key_path(told).exists():  # it had one, so none is made for it here
             yield Check(
@@ -184,8 +186,16 @@ def store(told: Settings, clock: Clock) -> Iterator[Check]:
         found.close()
 
 
+def _may_be_made(about: str, hindrance: str) -> Check:
+    if hindrance:
+        return Check("store", Verdict.WRONG, hindrance, "grant it CREATE there, or make it the owner of the database")
+    return Check("store", Verdict.GOOD, f"{about} holds nothing yet and will be made")
+
+
 def _said(about: str, error: StoreError) -> str:
-    return error.message if about in error.message else f"{about}: {error.message}"
+    # What could not even be reached is named in the error.
+    named = about in error.message or error.message.startswith("postgresql:")
+    return error.message if named else f"{about}: {error.message}"
 
 
 def _folder_missing(told: Settings) -> Path | None:

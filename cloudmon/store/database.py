@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import sqlite3
 import threading
@@ -275,6 +276,8 @@ def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
 
 
 def _postgresql(url: URL, paused: Callable[[float], None]) -> Database:
+    # What it warns of, connections that broke, comes to us as exceptions.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         connect_args={

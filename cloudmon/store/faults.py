@@ -1,6 +1,6 @@
 """The one place where the database's exceptions become ours: one clear sentence each, and no secret in it.
 
-Only codes and classes are read, never the text of a statement or a connection string.
+Codes and classes are read, and words that a driver has no code for; never the text of a statement or of a connection.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy.exc
 
-from cloudmon.errors import StoreError, StoreUnavailable
+from cloudmon.errors import StoreBroken, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,10 +46,12 @@ _SQLITE: dict[int, Fault] = {
     ),
     sqlite3.SQLITE_IOERR: Fault(StoreUnavailable("the disk under the store reports an error")),
     sqlite3.SQLITE_PERM: Fault(StoreUnavailable("this user may not open the store's file")),
-    sqlite3.SQLITE_NOTADB: Fault(StoreError("the store's file is not a SQLite database")),
-    sqlite3.SQLITE_CORRUPT: Fault(StoreError("the store's file is damaged; restore it from a backup")),
+    sqlite3.SQLITE_NOTADB: Fault(StoreBroken("the store's file is not a SQLite database")),
+    sqlite3.SQLITE_CORRUPT: Fault(StoreBroken("the store's file is damaged; restore it from a backup")),
     sqlite3.SQLITE_CONSTRAINT: Fault(StoreError(f"the store refused a row that breaks its rules; {UNWRITTEN}")),
 }
+
+_NO_TABLE = Fault(StoreBroken("a table of the store, or a part of one, is missing; restore it from a backup"))
 
 _POSTGRES: tuple[tuple[str, Fault], ...] = (
     ("40", Fault(StoreUnavailable(f"the store was too busy with other writers; {UNWRITTEN}"), again=True)),
@@ -63,8 +65,15 @@ _POSTGRES: tuple[tuple[str, Fault], ...] = (
     ("25006", Fault(StoreUnavailable(f"the store can only be read, not written; {UNWRITTEN}"))),
     ("28", Fault(StoreUnavailable("the store rejected our user or password"), unreached=True)),
     ("3D", Fault(StoreUnavailable("the store's database does not exist; create it first"), unreached=True)),
-    ("42501", Fault(StoreError("our database user lacks a right that the store needs"))),
-    ("42P01", Fault(StoreError("a table of the store is missing"))),
+    (
+        "42501",
+        Fault(
+            StoreBroken("our database user lacks a right that the store needs; grant it all on the store's tables"),
+            unreached=True,
+        ),
+    ),
+    ("42P01", _NO_TABLE),
+    ("42703", _NO_TABLE),
     ("23", Fault(StoreError(f"the store refused a row that breaks its rules; {UNWRITTEN}"))),
     ("22", Fault(StoreError(f"the store refused a value; {UNWRITTEN}"))),
 )
@@ -105,6 +114,8 @@ def _sqlite(error: sqlite3.Error) -> Fault:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return Fault(StoreError(f"SQLite did not understand us ({_class(error)}); {UNWRITTEN}"))
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column")):
+        return _NO_TABLE
     # Extended codes carry the primary one in their low byte.
     return _SQLITE.get(code & 0xFF, Fault(StoreError(f"SQLite refused; {UNWRITTEN}")))
 

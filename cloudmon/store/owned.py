@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from cloudmon.errors import Fenced, StoreError
 from cloudmon.model.actions import LogEntry
 from cloudmon.store import chain as chains
-from cloudmon.store import rows
+from cloudmon.store import migrations, rows
 from cloudmon.store.anchors import Anchors
 from cloudmon.store.chain import Head, SignedRow
 from cloudmon.store.columns import canonical, shown, storable
@@ -31,7 +31,9 @@ _HEADS_OF = sa.select(log_heads.c.chain, log_heads.c.seq, log_heads.c.mac).where
 _HEAD_OF = sa.select(log_heads.c.seq, log_heads.c.mac).where(log_heads.c.chain == sa.bindparam("wanted_chain"))
 _APPEND = sa.insert(action_log)
 _OWNER = sa.select(monitors.c.id).where(monitors.c.epoch == estates.c.epoch).scalar_subquery()
-_ESTATE = sa.select(estates.c.epoch, estates.c.key_check, estates.c.id, _OWNER).with_for_update(of=estates)
+_ESTATE = sa.select(
+    estates.c.epoch, estates.c.key_check, estates.c.id, _OWNER, migrations.VERSION.scalar_subquery()
+).with_for_update(of=estates)
 
 
 @cache
@@ -151,7 +153,12 @@ class Owned:
         def once(connection: Connection) -> T:
             nonlocal told
             # The row's lock makes the owner's transactions follow each other on PostgreSQL, as SQLite's do anyway.
-            epoch, check, estate, monitor_id = connection.execute(_ESTATE).one()
+            epoch, check, estate, monitor_id, revision = connection.execute(_ESTATE).one()
+            if revision != migrations.NEWEST:
+                raise Fenced(
+                    f"the store was brought to schema {revision} under this monitor, which knows {migrations.NEWEST}; "
+                    "nothing written; start the cloudmon that did it"
+                )
             writing = Writing(connection, epoch, self.database.is_sqlite, telling=self.telling)
             result = work(writing, epoch, monitor_id)
             if writing._entries and check != chains.key_check(self._key, estate):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from cloudmon.errors import StoreLost
 from cloudmon.store import anchors, migrations
 from cloudmon.store import database as databases
@@ -22,6 +24,27 @@ def is_made(url: str, *, paused: Callable[[float], None] = databases.pause) -> b
     database = databases.connect(url, paused=paused)
     try:
         return database.read(migrations.revision) is not None
+    finally:
+        database.close()
+
+
+_MAY_MAKE = sa.text("SELECT current_schema(), has_schema_privilege(current_schema(), 'CREATE')")
+
+
+def hindrance(url: str, *, paused: Callable[[float], None] = databases.pause) -> str:
+    """Why a store cannot be made in a database that holds none, as far as that can be asked; empty where it can.
+
+    Raises as :func:`is_made`.
+    """
+    if not url.startswith("postgresql:"):
+        return ""
+    database = databases.connect(url, paused=paused)
+    try:
+        name, allowed = database.read(lambda connection: connection.execute(_MAY_MAKE).one())
+        if allowed:
+            return ""
+        where = f"schema {name}" if name else "any schema of its search_path"
+        return f"{database.url_shown}: this user may not make tables in {where}"
     finally:
         database.close()
 

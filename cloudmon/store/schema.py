@@ -52,6 +52,24 @@ def prepare(database: Database, estate: Callable[[], Mapping[str, object]], *, u
     return database.write(work)
 
 
+def outdated(database: Database) -> str | None:
+    """The estate's id in a store of an older schema; None where there is none, or it is current.
+
+    Raises StoreError for one whose making was cut off.
+    """
+
+    def work(connection: Connection) -> str | None:
+        revision = migrations.revision(connection)
+        if revision is None or revision == migrations.NEWEST or revision not in migrations.REVISIONS:
+            return None
+        found = connection.execute(sa.select(estates.c.id)).scalar_one_or_none()
+        if found is None:
+            raise StoreError("the store was never made to its end: it has tables, and no estate; remove it")
+        return str(found)
+
+    return database.read(work)
+
+
 def _estate_if_current(connection: Connection) -> Estate | None:
     if migrations.revision(connection) != migrations.NEWEST:
         return None

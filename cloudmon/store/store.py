@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -112,12 +113,13 @@ def open_store(  # noqa: PLR0913  # what a store is made of
         log_key: key of the action log's chains.
         anchor_dir: folder for the anchors of the log's heads, outside the store; None keeps none.
         now: when a new estate was made.
-        upgrade: bring an older schema up to date; without it such a store raises StoreOutdated.
+        upgrade: bring an older schema up to date, while no monitor runs; without it such a store raises StoreOutdated.
         new_uid: gives fresh uids.
         paused: lets time pass between tries when the database is busy.
 
     Raises StoreTooNew for a store of a newer cloudmon, StoreLost for one that holds nothing while the anchors tell of
-    one that did, StoreError for what is no store of ours.
+    one that did, MonitorAlreadyRuns for one that is to be upgraded under a monitor, StoreError for what is no store of
+    ours.
     """
     database = databases.connect(url, paused=paused)
     folder = None if database.in_memory else anchor_dir
@@ -130,7 +132,10 @@ def open_store(  # noqa: PLR0913  # what a store is made of
     try:
         if database.path is not None and not database.path.exists():  # looking would make it
             presence.may_begin(database.url_shown, folder)
-        estate = schema.prepare(database, new_estate, upgrade=upgrade)
+        older = schema.outdated(database) if upgrade else None
+        # A monitor of the older version would go on as if nothing had changed.
+        with contextlib.nullcontext() if older is None else locks.lock(database, older, now):
+            estate = schema.prepare(database, new_estate, upgrade=upgrade)
         if estate.epoch == 0:
             presence.may_begin(database.url_shown, folder)
     except BaseException:

@@ -37,13 +37,15 @@ _VERSION = sa.Table(
     sa.Column("version_num", sa.String(32), nullable=False),
     sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
 )
+VERSION = sa.select(_VERSION.c.version_num)
+"""The schema's revision, of a store that has one."""
 
 
 def revision(connection: Connection) -> str | None:
     """The schema's revision; None for a database without any."""
     if not sa.inspect(connection).has_table(_VERSION.name):
         return None
-    return connection.execute(sa.select(_VERSION.c.version_num)).scalar_one_or_none()
+    return connection.execute(VERSION).scalar_one_or_none()
 
 
 def stamp(connection: Connection) -> None:

@@ -128,7 +128,7 @@ def test_a_store_that_does_not_answer_is_wrong_and_its_password_is_not_shown(con
     add(config, '[store]\nurl = "postgresql://me:hunter2@127.0.0.1:1/x"')
     found = look(config)["store"]
     assert found.verdict is Verdict.WRONG
-    assert found.next.startswith("check that the database runs")
+    assert found.next.startswith("check that the database exists and runs")
     assert "hunter2" not in found.found
 
 

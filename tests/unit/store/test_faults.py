@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from cloudmon import faultpoints
-from cloudmon.errors import StoreError, StoreUnavailable
+from cloudmon.errors import Fenced, StoreBroken, StoreError, StoreUnavailable
 from cloudmon.model.sets import SetSpec, Template
 from cloudmon.model.tenants import EVERYONE
-from cloudmon.store import Ownership, Store, database, open_store
+from cloudmon.store import Ownership, Store, database, open_store, presence
 from cloudmon.store.database import TRIES
 from cloudmon.testing.store_words import START
 
@@ -126,7 +126,7 @@ def test_a_disk_that_takes_nothing_more_is_said_and_nothing_is_written(
 
 def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "s.db").write_text("Dear diary, " * 100)
-    with pytest.raises(StoreError, match="not a SQLite database"):
+    with pytest.raises(StoreBroken, match="not a SQLite database"):
         open_store(f"sqlite:///{tmp_path}/s.db", log_key=b"key", anchor_dir=None, now=START)
 
 
@@ -256,3 +256,67 @@ def test_streaming_on_postgresql_uses_a_cursor_of_the_server(on_postgres: Store)
 
     assert list(on_postgres.usage.events(EVERYONE)) == []
     assert any(issubclass(kind, psycopg.ServerCursor) for kind in kinds)
+
+
+# --- a store that a person has to mend --------------------------------------------------------------------------------
+
+
+def damaged(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4_096)
+        file.write(b"\x5a" * (path.stat().st_size - 4_096))
+
+
+def test_a_damaged_file_is_a_store_that_is_away_until_somebody_mends_it(tmp_path: Path, pauses: Pauses) -> None:
+    path = tmp_path / "s.db"
+    one = open_store(f"sqlite:///{path}", log_key=b"key", anchor_dir=None, now=START, paused=pauses)
+    put(one, one.monitors.begin(host="here", pid=1, now=START))
+    one.close()
+    damaged(path)
+    with pytest.raises(StoreBroken, match="damaged; restore it from a backup") as refused:
+        open_store(f"sqlite:///{path}", log_key=b"key", anchor_dir=None, now=START, paused=pauses).sets.all(EVERYONE)
+    assert isinstance(refused.value, StoreUnavailable)
+    assert not refused.value.retriable
+
+
+def test_a_table_that_is_missing_is_said(request: pytest.FixtureRequest) -> None:
+    for name in ("store", "on_postgres"):
+        one: Store = request.getfixturevalue(name)
+        one._database.write(lambda connection: connection.exec_driver_sql("DROP TABLE requests"))
+        with pytest.raises(StoreBroken, match="a table of the store, or a part of one, is missing"):
+            one.requests.pending(EVERYONE)
+
+
+def as_ann(url: str) -> str:
+    """The same database as a user without rights of her own."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS ann")
+        connection.execute("CREATE ROLE ann LOGIN")
+    return url.replace("postgres:@", "ann:@")
+
+
+def test_a_user_who_lacks_rights_is_said_with_the_store_and_before_anything_is_made(
+    new_postgres_url: Callable[[], str], pauses: Pauses
+) -> None:
+    url = new_postgres_url()
+    ann = as_ann(url)
+    assert "ann@" in presence.hindrance(ann) or "ann:" in presence.hindrance(ann)
+    assert presence.hindrance(ann).endswith("this user may not make tables in schema public")
+    assert presence.hindrance(url) == presence.hindrance("sqlite:///x.db") == ""
+    for make in (False, True):
+        if make:
+            open_store(url, log_key=b"key", anchor_dir=None, now=START, paused=pauses).close()
+        with pytest.raises(StoreBroken, match=r"ann.*lacks a right that the store needs; grant it"):
+            open_store(ann, log_key=b"key", anchor_dir=None, now=START, paused=pauses)
+
+
+def test_a_monitor_of_an_older_schema_writes_nothing_more(request: pytest.FixtureRequest) -> None:
+    for name in ("store", "on_postgres"):
+        one: Store = request.getfixturevalue(name)
+        owner = one.monitors.begin(host="here", pid=1, now=START)
+        one._database.write(
+            lambda connection: connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        )
+        with pytest.raises(Fenced, match="was brought to schema 9999 under this monitor"):
+            put(one, owner)
+        assert one.sets.all(EVERYONE) == []

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cloudmon.errors import StoreError, StoreOutdated, StoreTooNew, StoreUnavailable
+from cloudmon.errors import MonitorAlreadyRuns, StoreError, StoreOutdated, StoreTooNew, StoreUnavailable
 from cloudmon.model.actions import Verb
 from cloudmon.model.tenants import EVERYONE
-from cloudmon.store import Store, database, migrations, open_store, schema
+from cloudmon.store import Store, database, locks, migrations, open_store, schema
 from cloudmon.store.tables import METADATA
 from cloudmon.testing.store_words import START
 
@@ -121,6 +121,23 @@ def test_an_older_store_is_refused_until_it_may_be_upgraded(two_urls: tuple[str,
     fresh = connect(two_urls[1])
     fresh.write(schema.create)
     assert described(old) == described(fresh)
+
+
+def test_a_store_is_not_upgraded_under_a_monitor(two_urls: tuple[str, str], connect: Connect) -> None:
+    """One of the older version would go on as if nothing had changed."""
+    old = connect(two_urls[0])
+    old_store(old)
+    before = described(old)
+    with locks.lock(old, "oldestate123", START), pytest.raises(MonitorAlreadyRuns, match="stop it first"):
+        opened(two_urls[0], upgrade=True)
+    assert described(old) == before
+    opened(two_urls[0], upgrade=True).close()
+
+
+def test_a_store_whose_making_was_cut_off_is_said(two_urls: tuple[str, str], connect: Connect) -> None:
+    connect(two_urls[0]).write(lambda connection: migrations.upgrade(connection, "0001"))
+    with pytest.raises(StoreError, match="was never made to its end"):
+        opened(two_urls[0], upgrade=True)
 
 
 def test_an_upgrade_that_fails_leaves_the_old_schema(
