@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cloudmon.model.tenants import Scope
 from cloudmon.model.usage import Span
+from cloudmon.store import migrations
 from cloudmon.store.database import Database
 from cloudmon.store.owned import Owned, Ownership, Writing
 from cloudmon.store.tables import estates, observation_spans
@@ -26,6 +27,7 @@ _EXTEND = (
         observation_spans.c.epoch == sa.bindparam("b_epoch"),
         observation_spans.c.until >= sa.bindparam("b_oldest"),
         sa.exists().where(estates.c.epoch == sa.bindparam("b_epoch")),
+        migrations.VERSION.scalar_subquery() == migrations.NEWEST,
     )
     .values(
         until=sa.case(

@@ -279,12 +279,16 @@ def test_a_damaged_file_is_a_store_that_is_away_until_somebody_mends_it(tmp_path
     assert not refused.value.retriable
 
 
-def test_a_table_that_is_missing_is_said(request: pytest.FixtureRequest) -> None:
-    for name in ("store", "on_postgres"):
-        one: Store = request.getfixturevalue(name)
-        one._database.write(lambda connection: connection.exec_driver_sql("DROP TABLE requests"))
-        with pytest.raises(StoreBroken, match="a table of the store, or a part of one, is missing"):
-            one.requests.pending(EVERYONE)
+@pytest.fixture(params=["store", "on_postgres"])
+def either(request: pytest.FixtureRequest) -> Store:
+    found: Store = request.getfixturevalue(request.param)
+    return found
+
+
+def test_a_table_that_is_missing_is_said(either: Store) -> None:
+    either._database.write(lambda connection: connection.exec_driver_sql("DROP TABLE requests"))
+    with pytest.raises(StoreBroken, match="a table of the store, or a part of one, is missing"):
+        either.requests.pending(EVERYONE)
 
 
 def as_ann(url: str) -> str:
@@ -310,13 +314,12 @@ def test_a_user_who_lacks_rights_is_said_with_the_store_and_before_anything_is_m
             open_store(ann, log_key=b"key", anchor_dir=None, now=START, paused=pauses)
 
 
-def test_a_monitor_of_an_older_schema_writes_nothing_more(request: pytest.FixtureRequest) -> None:
-    for name in ("store", "on_postgres"):
-        one: Store = request.getfixturevalue(name)
-        owner = one.monitors.begin(host="here", pid=1, now=START)
-        one._database.write(
-            lambda connection: connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-        )
+def test_a_monitor_of_an_older_schema_writes_nothing_more(either: Store) -> None:
+    owner = either.monitors.begin(host="here", pid=1, now=START)
+    either.spans.extend(owner, "east", START, max_gap_s=60)
+    newer = "UPDATE alembic_version SET version_num = '9999'"
+    either._database.write(lambda connection: connection.exec_driver_sql(newer))
+    for write in (lambda: put(either, owner), lambda: either.spans.extend(owner, "east", START, max_gap_s=60)):
         with pytest.raises(Fenced, match="was brought to schema 9999 under this monitor"):
-            put(one, owner)
-        assert one.sets.all(EVERYONE) == []
+            write()
+    assert either.sets.all(EVERYONE) == []
