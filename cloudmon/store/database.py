@@ -35,7 +35,6 @@ FIRST_PAUSE_S = 0.05
 BUSY_TIMEOUT_MS = 1_000
 STREAM_ROWS = 2_000
 RAW_ROWS = 500
-_WRITING = "cloudmon_writing"
 
 
 def pause(seconds: float) -> None:
@@ -104,11 +103,8 @@ class Database:
         raise AssertionError("unreachable")
 
     def _write_once(self, work: Callable[[Connection], T]) -> T:
-        with self._writers, self._connected() as opened:
-            connection = opened
-            if self.is_sqlite:
-                connection = opened.execution_options(**{_WRITING: True})
-            transaction = connection.begin()
+        with self._writers, self._connected() as connection:
+            transaction = self._begun(connection, "BEGIN IMMEDIATE")
             try:
                 result = work(connection)
                 faultpoints.reached("store.before-commit")
@@ -138,7 +134,7 @@ class Database:
             connection = opened
             if not self.is_sqlite:
                 connection = opened.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            transaction = connection.begin()
+            transaction = self._begun(connection, "BEGIN")
             try:
                 return work(connection)
             finally:
@@ -170,11 +166,23 @@ class Database:
             with self._connected() as opened:
                 # SQLite's cursor reads as it goes anyway; PostgreSQL's must be told to.
                 connection = opened if self.is_sqlite else opened.execution_options(yield_per=STREAM_ROWS)
+                self._begun(connection, "BEGIN")
                 with connection.execute(statement) as result:
                     for batch in result.partitions(STREAM_ROWS):
                         yield from batch
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise faults.of(error, self.url_shown).error from error
+
+    def _begun(self, connection: Connection, word: str) -> sa.RootTransaction:
+        """A transaction, begun in the words of SQLite: a reader that turns writer can lose its turn half-way; a writer
+        says so at once."""
+        transaction = connection.begin()
+        if self.is_sqlite:
+            # Said to the driver itself, here and not when SQLAlchemy tells that a transaction begins: whoever listens
+            # to that makes each statement dearer.
+            driver: Any = connection.connection.dbapi_connection
+            driver.execute(word)
+        return transaction
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -258,21 +266,13 @@ def _sqlite_file(url: URL, paused: Callable[[float], None]) -> Database:
 def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
     @sa.event.listens_for(engine, "connect")
     def prepare(driver: sqlite3.Connection, _: object) -> None:
-        # The driver's own idea of when a transaction begins is switched off; "begin" below decides.
+        # The driver's own idea of when a transaction begins is switched off; we say so.
         driver.isolation_level = None
         driver.execute("PRAGMA foreign_keys=ON")
         driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         if durable:
             driver.execute("PRAGMA journal_mode=WAL")
             driver.execute("PRAGMA synchronous=FULL")
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A reader that turns writer can lose its turn half-way; a writer says so at once.
-        immediate = connection.get_execution_options().get(_WRITING)
-        # Said to the driver itself: SQLAlchemy's way costs a fifth of what a small read does.
-        driver: Any = connection.connection.dbapi_connection
-        driver.execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
 def _postgresql(url: URL, paused: Callable[[float], None]) -> Database:
