@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -307,3 +308,14 @@ def test_an_address_that_cannot_be_had_is_a_wrong_setting(served: Served) -> Non
     with pytest.raises(SettingsError, match=f"127.0.0.1:{served.port}") as caught:
         servers.serve_channel(routes.application(served.estate.channel), "127.0.0.1", served.port, None)
     assert caught.value.key == "channel.port"
+
+
+def test_a_thread_that_computes_gives_way_to_answers_sooner_than_python_makes_it() -> None:
+    pythons_own = sys.getswitchinterval()
+    sys.setswitchinterval(0.005)
+    served = Served()
+    try:
+        assert sys.getswitchinterval() == pytest.approx(servers.TURN_S)
+    finally:
+        served.close()
+        sys.setswitchinterval(pythons_own)
