@@ -80,6 +80,8 @@ def decide(case: Case, market: Market, request: Request | None, *, open_incarnat
         return Waiting(case.subject, "waits before the next try", member.retry_at) if _wants(case) else None
     # No node: launch one, unless it is wanted off.
     if member.state is ApplianceState.REQUESTED:
+        if member.wanted is Power.ISOLATED:
+            return power.afresh(case)
         if member.wanted is not Power.RUNNING:
             return None
         return launch.launch(case, market)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from cloudmon.model.actions import Verb
 from cloudmon.model.appliances import ApplianceState, Power
+from cloudmon.model.changes import Change
+from cloudmon.reconcile import case as cases
 from cloudmon.reconcile.case import STOPPED_STATES, Case
 
 
@@ -46,6 +48,19 @@ def down(case: Case) -> Order | None:
 def up(state: ApplianceState) -> Verb:
     """What has one in this state run, and talk."""
     return {ApplianceState.SUSPENDED: Verb.RESUME, ApplianceState.ISOLATED: Verb.RELEASE}.get(state, Verb.START)
+
+
+def afresh(case: Case) -> Change:
+    """It was its node that was to be isolated, and there is none any more: what comes next is wanted running."""
+    member, reason = case.member, "its node, which was to be isolated, is no more"
+    log = cases.log(case, "appliance.wanted", f"{member.ordinal}", wanted=Power.RUNNING.value, reason=reason)
+    return Change(
+        tenant=member.tenant,
+        appliance=member.id,
+        expect=cases.expect(member),
+        member=cases.afresh(member),
+        log=(log,),
+    )
 
 
 def able(case: Case) -> frozenset[str]:

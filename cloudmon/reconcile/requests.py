@@ -158,6 +158,11 @@ def _power(request: Request, aset: ApplianceSet, living: Sequence[Member], now: 
         living = [member for member in living if _isolated(member)]
         if not living:
             return refused(f"{request.target} is not isolated")
+    if request.verb is RequestVerb.ISOLATE:
+        # It is a node that is isolated, and not the one that comes after it.
+        living = [member for member in living if member.state is not ApplianceState.REQUESTED]
+        if not living:
+            return refused(f"{request.target} has no node to isolate; stop it, and it is not given one")
     return Answer(
         RequestState.ACCEPTED,
         changes=tuple(
@@ -253,7 +258,8 @@ def walless(request: Request, members: Iterable[Member], views: Mapping[str, Clo
     """Why a member cannot be isolated, as a sentence: its cloud has no firewall that we know of. Else empty."""
     name, ordinal = split(request.target)
     for member in members:
-        view = views.get(member.cloud) if ordinal in (None, member.ordinal) and member.node_id else None
+        there = member.node_id or member.state is ApplianceState.LAUNCHING
+        view = views.get(member.cloud) if ordinal in (None, member.ordinal) and there else None
         if view is not None and view.healthy and "isolate_node" not in view.verbs:
             return f"{name}/{member.ordinal} is on cloud {member.cloud}, which cannot isolate nodes; suspend or stop it"
     return ""
@@ -338,17 +344,29 @@ def progress(request: Request, members: Sequence[Member], intents: Iterable[Inte
         why = failed[0].error or "it was accepted, and shows no effect"
         return Answer(RequestState.FAILED, f"{asked_for(request)} of {ordinal} {how}: {why}")
     if request.verb in POWER:
-        return _power_progress(request, living)
+        return _power_progress(request, living, whole=ordinal is None)
+    touched = {i.appliance.ordinal for i in asked}
     done = {i.appliance.ordinal for i in asked if i.state is IntentState.DONE}
     # One that is wanted off has nothing to come back to.
-    left = [m for m in living if m.ordinal in done or not _spared(request, m)]
+    left = [m for m in living if m.ordinal in touched or not _spared(request, m)]
     if all(m.ordinal in done and (m.state is ApplianceState.RUNNING or m.wanted is not Power.RUNNING) for m in left):
-        return Answer(RequestState.DONE, f"{asked_for(request)} of {_appliances(left)} done")
+        off = [m for m in left if not m.node_id] if request.verb is RequestVerb.REPLACE else []
+        return Answer(RequestState.DONE, f"{asked_for(request)} of {_appliances(left)} done{_to_come(off, left)}")
     return None
 
 
-def _power_progress(request: Request, living: Sequence[Member]) -> Answer | None:
+def _to_come(off: Sequence[Member], replaced: Sequence[Member]) -> str:
+    """What is said of those that were replaced while they are wanted off."""
+    if not off:
+        return ""
+    of = "" if len(off) == len(replaced) else f" of {len(off)}"
+    return f":{of} the node is ended, and the next one is launched when it is started"
+
+
+def _power_progress(request: Request, living: Sequence[Member], *, whole: bool) -> Answer | None:
     wanted = POWER[request.verb]
+    if request.verb is RequestVerb.ISOLATE:
+        return _isolation_progress(living, whole=whole)
     if request.verb is RequestVerb.REJOIN:
         # Others of the set may be wanted off, which they stay.
         living = [m for m in living if m.wanted is wanted or _isolated(m)]
@@ -359,15 +377,13 @@ def _power_progress(request: Request, living: Sequence[Member]) -> Answer | None
     if wanted is not Power.RUNNING:
         # Off is off, and one that has no node is as off as can be.
         reached = {ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.REQUESTED}
-    if wanted in (Power.SUSPENDED, Power.ISOLATED):
+    if wanted is Power.SUSPENDED:
         reached.add(ApplianceState.ISOLATED)
     if not all(m.state in reached for m in living):
         return None
     stopped = sum(1 for m in living if m.state is ApplianceState.STOPPED)
     frozen = sum(1 for m in living if m.state is ApplianceState.SUSPENDED)
     isolated = sum(1 for m in living if m.state is ApplianceState.ISOLATED)
-    if wanted is Power.ISOLATED and isolated < len(living):
-        return Answer(RequestState.DONE, f"{_appliances(living)}: {isolated} isolated, the others are off")
     if wanted is Power.SUSPENDED and isolated:
         what = f"{isolated} isolated, which their cloud can and to suspend or stop it cannot"
         return Answer(RequestState.DONE, f"{_appliances(living)} out of service; {what}")
@@ -376,6 +392,25 @@ def _power_progress(request: Request, living: Sequence[Member]) -> Answer | None
     if wanted is Power.STOPPED and frozen:
         return Answer(RequestState.DONE, f"{_appliances(living)} off; {frozen} suspended, which it stays")
     return Answer(RequestState.DONE, f"{_appliances(living)} {wanted}")
+
+
+def _isolation_progress(living: Sequence[Member], *, whole: bool) -> Answer | None:
+    """Of a whole set those are isolated that had a node; one that was named is, or it failed."""
+    meant = [m for m in living if m.wanted is Power.ISOLATED]
+    if not meant or (len(meant) < len(living) and not whole):
+        return Answer(RequestState.FAILED, "its node was lost, or somebody asked for something else since")
+    isolated = sum(1 for m in meant if m.state is ApplianceState.ISOLATED)
+    off = sum(1 for m in meant if m.state in (ApplianceState.STOPPED, ApplianceState.SUSPENDED))
+    if isolated + off < len(meant):
+        return None
+    others = len(living) - len(meant)
+    left = f"; {others} without a node then, or asked for something else since, not isolated" if others else ""
+    said = (
+        f"{_appliances(meant)} isolated"
+        if not off
+        else f"{_appliances(meant)}: {isolated} isolated, the others are off"
+    )
+    return Answer(RequestState.DONE, said + left)
 
 
 def _appliances(members: Sequence[Member]) -> str:

@@ -98,6 +98,18 @@ def test_a_replacement_is_the_next_incarnation_of_the_same_appliance(shop: Any) 
     assert [(row["incarnation"], row["state"]) for row in shop.json("status")] == [(2, "running"), (1, "running")]
 
 
+def test_what_is_replaced_while_it_is_off_has_no_node_until_it_is_started_and_is_not_isolated(shop: Any) -> None:
+    shop("act", "storefront/1", "stop", *REASON)
+    assert shop("act", "storefront/1", "replace", *REASON).stdout == (
+        "replace of 1 appliance done: the node is ended, and the next one is launched when it is started\n"
+    )
+    assert states(shop) == ["requested", "running"]
+    assert "storefront/1 has no node to isolate" in shop("act", "storefront/1", "isolate", *REASON, code=1).stderr
+    assert [row["wanted"] for row in shop.json("status")] == ["stopped", "running"]
+    shop("act", "storefront/1", "start", *REASON)
+    assert states(shop) == ["running", "running"]
+
+
 def test_a_whole_set_is_not_rebooted_by_a_slip(shop: Any) -> None:
     assert "storefront/*" in shop("act", "storefront", "reboot", *REASON, code=1).stderr
 

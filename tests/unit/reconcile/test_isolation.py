@@ -225,7 +225,29 @@ def test_what_comes_after_an_isolated_node_that_was_lost_is_not_isolated() -> No
     assert (change.member["state"], change.member["wanted"]) == (ApplianceState.REQUESTED, Power.RUNNING)
 
 
+def test_what_is_wanted_isolated_and_has_no_node_is_wanted_running_again() -> None:
+    """A launch that was to be isolated and failed leaves such a row; nothing would ever come of it."""
+    (change,) = plan(estate([member(ApplianceState.REQUESTED, wanted=Power.ISOLATED)], sets=[aset(1)]), view()).changes
+    assert change.member == {"wanted": Power.RUNNING}
+    assert [(entry.kind, entry.body["wanted"]) for entry in change.log] == [("appliance.wanted", "running")]
+
+
 # --- what people ask for ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [Power.RUNNING, Power.STOPPED], ids=str)
+def test_what_has_no_node_is_not_isolated_and_the_way_out_is_said(wanted: Power) -> None:
+    gone = member(ApplianceState.REQUESTED, wanted=wanted)
+    found = requests.answer(request(RequestVerb.ISOLATE, "storefront/1"), aset(1), [gone], case(gone).now)
+    assert (found.state, found.outcome, found.changes) == (
+        RequestState.REFUSED, "storefront/1 has no node to isolate; stop it, and it is not given one", (),
+    )  # fmt: skip
+
+
+def test_of_a_whole_set_those_are_isolated_that_have_a_node_or_are_about_to() -> None:
+    members = [member(), member(ApplianceState.LAUNCHING, 2, node_id=""), member(ApplianceState.REQUESTED, 3)]
+    found = requests.answer(request(RequestVerb.ISOLATE, "storefront/*"), aset(3), members, case(member()).now)
+    assert [change.appliance for change in found.changes] == [members[0].id, members[1].id]
 
 
 def test_only_what_is_isolated_is_released() -> None:
@@ -248,6 +270,18 @@ def test_only_what_is_isolated_is_released() -> None:
             [member(ISOLATED, wanted=Power.ISOLATED), member(STOPPED, 2, wanted=Power.ISOLATED)],
             "2 appliances: 1 isolated, the others are off",
             id="one is off",
+        ),
+        pytest.param(
+            RequestVerb.ISOLATE,
+            [member(ISOLATED, wanted=Power.ISOLATED), member(ApplianceState.REQUESTED, 2)],
+            "1 appliance isolated; 1 without a node then, or asked for something else since, not isolated",
+            id="one had no node",
+        ),
+        pytest.param(
+            RequestVerb.ISOLATE,
+            [member(ApplianceState.REQUESTED)],
+            "its node was lost, or somebody asked for something else since",
+            id="its node was lost",
         ),
         pytest.param(
             RequestVerb.SUSPEND,
@@ -280,5 +314,6 @@ def test_a_request_ends_when_it_is_so(verb: RequestVerb, members: list[Member], 
 )
 def test_a_cloud_that_cannot_isolate_is_named(verbs: frozenset[str], healthy: bool, refused: bool) -> None:
     views = {"east": view(verbs=verbs, healthy=healthy)}
-    found = requests.walless(request(RequestVerb.ISOLATE, "storefront/1"), [member()], views)
-    assert ("cloud east, which cannot isolate nodes" in found) is refused
+    for of in (member(), member(ApplianceState.LAUNCHING, node_id="")):
+        found = requests.walless(request(RequestVerb.ISOLATE, "storefront/1"), [of], views)
+        assert ("cloud east, which cannot isolate nodes" in found) is refused

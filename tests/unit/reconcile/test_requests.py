@@ -307,6 +307,7 @@ def test_one_that_was_asked_for_by_name_has_its_turn_whoever_else_is_out() -> No
         (RequestVerb.REBOOT, THREE[:2], [born(1, IntentState.DONE)], None),
         (RequestVerb.REBOOT, THREE[:2], [born(1, IntentState.FAILED)], RequestState.FAILED),
         (RequestVerb.REPLACE, [member(REQUESTED)], [born(1, IntentState.DONE)], None),
+        (RequestVerb.REPLACE, [OFF], [born(1, IntentState.PERFORMED)], None),
         (RequestVerb.REPLACE, [OFF], [born(1, IntentState.DONE)], RequestState.DONE),
         (RequestVerb.REPLACE, [OFF, THREE[1]], [born(2, IntentState.DONE)], RequestState.DONE),
         (RequestVerb.REBOOT, [OFF, THREE[1]], [born(2, IntentState.DONE)], RequestState.DONE),
@@ -325,6 +326,7 @@ def test_one_that_was_asked_for_by_name_has_its_turn_whoever_else_is_out() -> No
     ids=[
         "one is still ending", "all have ended", "it was retired before", "not begun", "under way", "rebooted",
         "has not come back", "the second is still to come", "refused", "waits for its next node",
+        "the node of one that is off is still ending",
         "one that is wanted off has nothing to come back to", "one that is off has no node to replace",
         "nor one to reboot", "what is stopped by wish is not rebooted", "still runs", "is off",
         "has no node, which is as off", "is frozen, which is off", "somebody asked for something else", "is frozen",
@@ -337,6 +339,24 @@ def test_a_request_ends_when_it_is_done_or_cannot_be(
 ) -> None:
     found = requests.progress(request(verb, "storefront/*"), members, intents)
     assert (found.state if found is not None else None) is state
+
+
+@pytest.mark.parametrize(
+    ("members", "outcome"),
+    [
+        ([OFF], "replace of 1 appliance done: the node is ended, and the next one is launched when it is started"),
+        (
+            [OFF, THREE[1]],
+            "replace of 2 appliances done: of 1 the node is ended, and the next one is launched when it is started",
+        ),
+        (THREE[:2], "replace of 2 appliances done"),
+    ],
+    ids=["it is off", "one of two is off", "both have their next node"],
+)
+def test_what_comes_after_a_replacement_of_what_is_off_is_said(members: list[Member], outcome: str) -> None:
+    intents = [born(one.ordinal, IntentState.DONE) for one in members]
+    found = requests.progress(request(RequestVerb.REPLACE, "storefront/*"), members, intents)
+    assert (found and found.outcome) == outcome
 
 
 def test_a_stop_instead_of_a_suspension_is_said() -> None:
