@@ -15,7 +15,7 @@ import pytest
 # The shipped suites say what failed as clearly as tests do.
 pytest.register_assert_rewrite("cloudmon.testing")
 
-pytest_plugins = ["on_moto", "sharing_out"]
+pytest_plugins = ["compiled_once", "on_moto", "sharing_out"]
 
 _numbers = itertools.count(1)
 
