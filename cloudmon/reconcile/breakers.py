@@ -30,7 +30,8 @@ def judge(
     doubted: Mapping[str, str],
     put_back: Finding | None = None,
 ) -> tuple[list[Step], list[Held]]:
-    """Split steps into those that pass and those that are held.
+    """Split steps into those that pass and those that are held; in the place of one that is held passes what is to be
+    done otherwise, if that may.
 
     Arguments:
         steps: what was decided, in the order of deciding.
@@ -43,13 +44,17 @@ def judge(
     passed: list[Step] = []
     held: list[Held] = []
     for step in steps:
-        reason = "" if step.again else putback.holds(step.intent, put_back) or _held(step, spent, moment, doubted)
-        if reason:
-            held.append(Held(step, reason))
-        else:
-            if not step.again:
-                spent.add(step.intent)
-            passed.append(step)
+        tried: Step | None = step
+        while tried is not None:
+            again, intent = tried.again, tried.intent
+            reason = "" if again else putback.holds(intent, put_back) or _held(tried, spent, moment, doubted)
+            if not reason:
+                if not again:
+                    spent.add(intent)
+                passed.append(tried)
+                break
+            held.append(Held(tried, reason))
+            tried = tried.otherwise
     return passed, held
 
 

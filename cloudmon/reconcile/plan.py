@@ -21,6 +21,8 @@ class Step:
     offer: Offer | None = None
     again: bool = False
     """True when the intent was recorded by an earlier tick and is tried once more with the same token."""
+    otherwise: Step | None = None
+    """What is done in its place while a breaker holds it."""
 
 
 @dataclass(frozen=True, slots=True)

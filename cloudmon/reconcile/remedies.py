@@ -7,7 +7,7 @@ while its node is there and well.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cloudmon.model.actions import GUEST_VERBS, ActionClass, Intent, IntentState, Origin, Verb
@@ -25,6 +25,9 @@ from cloudmon.reconcile.plan import Step, Waiting
 
 SEVERITIES = ("critical", "warning", "info")
 """Worst first."""
+
+HARM = (ActionClass.SAFE, ActionClass.DISRUPTIVE, ActionClass.DESTRUCTIVE)
+"""Least first."""
 
 NOTIFY = "notify"
 """A rung that tells somebody, see :mod:`cloudmon.reconcile.calling`: not an action, and not counted as one."""
@@ -66,14 +69,28 @@ def treat(  # one thing each, named by the caller
     awaited = [one for one in under_way if _awaited(one, takes=takes, heard=heard)]
     if awaited:
         return Waiting(case.subject, f"{awaited[0].verb} is on its way inside it", awaited[0].deadline)
+    worst_first = sorted(symptoms, key=lambda one: (SEVERITIES.index(one.rule.severity), one.key))
+    return _first(_rung(case, symptom, takes=takes) for symptom in worst_first)
+
+
+def _first(rungs: Iterable[Decision]) -> Decision:
+    """The first that is due. A ladder that waits does not keep a milder symptom from its own, nor does one that a
+    breaker holds: behind it stands the first that does less harm."""
     waiting: Decision = None
-    for symptom in sorted(symptoms, key=lambda one: (SEVERITIES.index(one.rule.severity), one.key)):
-        found = _rung(case, symptom, takes=takes)
-        # A ladder that waits does not keep a milder symptom from its own.
-        if found is not None and not isinstance(found, Waiting):
-            return found
-        waiting = waiting or found
-    return waiting
+    due: list[Step] = []
+    for found in rungs:
+        if isinstance(found, Step):
+            if not due or HARM.index(found.intent.action_class) < HARM.index(due[-1].intent.action_class):
+                due.append(found)
+        elif found is not None and not isinstance(found, Waiting):
+            if not due:
+                return found
+        else:
+            waiting = waiting or found
+    chosen: Step | None = None
+    for step in reversed(due):
+        chosen = replace(step, otherwise=chosen)
+    return chosen or waiting
 
 
 def _awaited(command: Intent, *, takes: Container[str], heard: bool) -> bool:

@@ -71,6 +71,16 @@ def test_a_budget_lets_pass_what_it_says(limits: dict[str, Any], steps: list[Int
     assert all("budget used up" in why for why in held)
 
 
+def test_what_is_to_be_done_otherwise_passes_in_the_place_of_what_is_held() -> None:
+    """And both are told: what waits, and what is begun."""
+    mild = step(intent(Verb.JOB_RUN, id="mild", action_class=ActionClass.SAFE, created_at=ago(10)))
+    hard = replace(step(terminate()), otherwise=mild)
+    for per_set, begun, waits in ((1, [hard], []), (0, [mild], [hard])):
+        passed, held = breakers.judge([hard], [], moment(limits=limited(per_set=per_set)), {})
+        assert passed == begun
+        assert [one.step for one in held] == waits
+
+
 @pytest.mark.parametrize(
     ("recent", "passed"),
     [

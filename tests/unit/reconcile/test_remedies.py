@@ -123,6 +123,27 @@ def test_the_worst_symptom_is_treated_first() -> None:
     assert step(treated(mild, bad)).intent.verb is Verb.APP_STOP
 
 
+def test_behind_what_may_be_held_stands_what_does_less_harm() -> None:
+    tidy = Remedy("job_run", {"job": "tidy"})
+    found = step(
+        treated(
+            symptom(Remedy("replace"), name="a", severity="critical"),
+            symptom(Remedy("replace"), name="b"),
+            symptom(Remedy("app_restart"), name="c"),
+            symptom(tidy, name="full", severity="info", item=""),
+        )
+    )
+    verbs = []
+    one: Step | None = found
+    while one is not None:
+        verbs.append((one.intent.verb, climbed(one).rule))
+        one = one.otherwise
+    assert verbs == [
+        (Verb.TERMINATE, "built-in/a/web"), (Verb.APP_RESTART, "built-in/c/web"), (Verb.JOB_RUN, "built-in/full/"),
+    ]  # fmt: skip
+    assert step(treated(symptom(tidy, name="full", item=""), symptom(Remedy("replace"), name="z"))).otherwise is None
+
+
 def test_a_ladder_that_waits_does_not_keep_a_milder_symptom_from_its_own() -> None:
     """Patience with the one is no neglect of the other."""
     waiting = symptom(Remedy("app_stop"), severity="critical", retry_at=ahead(60))
