@@ -18,7 +18,7 @@ from .place import Place, Taken
 from .rooted import Root
 from .speaking import Pause, Trouble
 from .transport import Distrusted, Line, Unreachable
-from .version import VERSION
+from .version import URL, VERSION
 
 STATE = "/var/lib/cloudmon-agent"
 WHERE = "where.json"
@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--enrol-file", metavar="FILE", help="a file that holds the token, which other users then cannot see"
     )
-    made.add_argument("--url", help="the monitor, https://host:port; needed once")
+    made.add_argument("--url", help="the monitor, https://host:port; needed once, unless this file was built for it")
     made.add_argument("--root", metavar="DIR", default="", help="the appliance is this directory, not this machine")
     made.add_argument("--state", metavar="DIR", default="", help=f"where the agent keeps what it knows ({STATE})")
     made.add_argument(
@@ -135,13 +135,15 @@ def _token(given: argparse.Namespace, place: Place) -> tokens.Token | None:
 
 
 def _url(given: argparse.Namespace, place: Place) -> str:
-    """What was given, else what was given the last time."""
+    """What was given, else what was given the last time, else what this file was built for."""
     stored = place.load(WHERE).get("url")
-    if given.url:
-        if stored != given.url:
-            transport.address(given.url, insecure=given.insecure_http)
-            place.store({"url": given.url}, WHERE)
-        return str(given.url)
+    told = given.url or ("" if isinstance(stored, str) else URL)
+    if told:
+        if stored != told:
+            transport.address(told, insecure=given.insecure_http)
+            # Another agent may take the place of this one, and is built for nobody.
+            place.store({"url": told}, WHERE)
+        return str(told)
     if not isinstance(stored, str):
         raise ValueError("where the monitor is must be said once, with --url https://host:port")
     return stored

@@ -23,10 +23,12 @@ _EPOCH = (2020, 1, 1, 0, 0, 0)
 
 
 @functools.cache
-def build() -> bytes:
-    """The file's bytes. Its version names the sources it was made of, so that two that differ are told apart."""
+def build(url: str = "") -> bytes:
+    """The file's bytes. Its version names the sources it was made of, so that two that differ are told apart; ``url``
+    is the monitor that it reports to unless it is told another."""
     sources = dict(_sources(resources.files("cloudmon") / "agent", ""))
-    sources["version.py"] = f'"""Written when this file was built."""\n\nVERSION = "{version()}"\n'.encode()
+    written = f'"""Written when this file was built."""\n\nVERSION = "{version()}"\nURL = {url!r}\n'
+    sources["version.py"] = written.encode()
     packed = io.BytesIO()
     packed.write(SHEBANG)
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:

@@ -77,7 +77,7 @@ def act(
 def _asked(action: Action, told: Iterable[str]) -> tuple[RequestVerb, dict[str, str]]:
     """What is asked for, as a request says it. Raises RequestRefused for what the action cannot be told."""
     from cloudmon.model.actions import Verb
-    from cloudmon.model.commands import OFFERED, problem
+    from cloudmon.model.commands import OFFERED, fault
     from cloudmon.model.requests import RequestVerb
 
     pairs = [one.partition("=") for one in told]
@@ -89,7 +89,7 @@ def _asked(action: Action, told: Iterable[str]) -> tuple[RequestVerb, dict[str, 
         if arguments:
             raise RequestRefused(f"{action} is done to the node, and takes no {next(iter(arguments))!r}")
         return RequestVerb.REJOIN if action is Action.RELEASE else RequestVerb(action.value), {}
-    refusal = problem(Verb(action.value), arguments)
+    refusal = fault(Verb(action.value), arguments)
     if refusal:
         raise RequestRefused(refusal)
     return RequestVerb.COMMAND, {"verb": action.value, **arguments}

@@ -51,17 +51,27 @@ def top() -> None:
 @app.command("build")
 def build(
     to: Annotated[Path, typer.Option("--to", help="Where to write it.")] = Path("cloudmon-agent.pyz"),
+    config: Config = None,
 ) -> None:
-    """Write the agent as one file that any Python from 3.9 on runs: python3 cloudmon-agent.pyz --help."""
-    from cloudmon.channel import shipping
+    """Write the agent as one file that any Python from 3.9 on runs: python3 cloudmon-agent.pyz --enrol TOKEN.
 
-    body = shipping.build()
+    Where there is a settings file with a [channel], the agent knows the monitor's URL and needs no --url.
+    """
+    from cloudmon.channel import shipping
+    from cloudmon.cli import opening
+    from cloudmon.settings import load
+
+    path = opening.settings_path(config)
+    channel = load(path).channel if config is not None or path.exists() else None
+    url = channel.told_url if channel is not None else ""
+    body = shipping.build(url)
     try:
         to.write_bytes(body)
         to.chmod(0o755)
     except OSError as error:
         raise RequestRefused(f"{to} cannot be written: {error.strerror}; name another file with --to") from error
-    output.note(f"{to}: {len(body) / 1024:.0f} KiB, version {shipping.version()}")
+    known = f"it reports to {url}" if url else "it is to be told --url"
+    output.note(f"{to}: {len(body) / 1024:.0f} KiB, version {shipping.version()}; {known}")
 
 
 @app.command("list")
@@ -98,7 +108,7 @@ def token(
     enrolment = tokens.new_id()
 
     def wish(named: Target) -> Wish:
-        return asking.Wish(RequestVerb.ENROL, named.text, named.aset.tenant, reason, {"id": enrolment})
+        return asking.Wish(RequestVerb.ENROL, named.text, named.aset.tenant, reason, {"id": enrolment}, aside=True)
 
     asking.ask_of(how, target, wish)
     secret = Booting(settings, opening.clock()).text(enrolment)

@@ -62,6 +62,8 @@ class Wish:
     arguments: Mapping[str, str] = field(default_factory=dict)
     said: str = ""
     """What is told once it is accepted, where nothing more is waited for. Empty: that it is accepted."""
+    aside: bool = False
+    """Whether the outcome is told on stderr, because stdout is for what the command itself prints."""
 
     def request(self, clock: Clock) -> Request:
         return Request(
@@ -126,7 +128,7 @@ def ask(how: How, wish_of: Callable[[Store], Wish], ends: frozenset[RequestState
         service.store.requests.add(request)
         found = _wait(service, request, patience) if patience.wait else request
         said = _said_inside(service.store, found)
-    _tell(found, wish.said, patience, how.form, said)
+    _tell(found, wish, patience, how.form, said)
 
 
 def _wait(service: Service, request: Request, patience: Patience) -> Request:
@@ -231,7 +233,7 @@ def _said_inside(store: Store, request: Request) -> list[dict[str, object]]:
 
 
 def _tell(
-    request: Request, accepted: str, patience: Patience, form: Format, said_inside: Sequence[Mapping[str, object]]
+    request: Request, wish: Wish, patience: Patience, form: Format, said_inside: Sequence[Mapping[str, object]]
 ) -> None:
     if form is not Format.TABLE:
         row = {name: getattr(request, name) for name in ("id", "target", "verb", "state", "outcome")}
@@ -249,6 +251,6 @@ def _tell(
         )
     if form is Format.TABLE:
         waits = f"asked (request {request.id}); a running monitor does it, or the next one that runs"
-        accepted = accepted or f"{request.verb} of {request.target} is accepted"
+        accepted = wish.said or f"{request.verb} of {request.target} is accepted"
         said = request.outcome or (accepted if request.state is not RequestState.PENDING else waits)
-        typer.echo(output.printable(said))
+        typer.echo(output.printable(said), err=wish.aside)

@@ -166,7 +166,9 @@ def find(store: Store, scope: Scope, text: str) -> Target:
     found = [aset for aset in every if name in (aset.name, aset.uid, f"{aset.name}~{aset.uid}")]
     if not found:
         near = difflib.get_close_matches(name, {aset.name for aset in every}, 1)
-        hint = f"; did you mean {near[0]}?" if near else "; `cloudmon sets list` shows those that are"
+        hint = (
+            f"; did you mean {near[0]}?" if near else "; `cloudmon sets list` shows those that are, `apply` makes them"
+        )
         raise RequestRefused(f"there is no set named {name}{hint}")
     active = [aset for aset in found if aset.retired_at is None]
     if len({aset.tenant for aset in active}) > 1:

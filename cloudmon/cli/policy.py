@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cloudmon.detection.detector import Detector
     from cloudmon.detection.facts import Subject
     from cloudmon.detection.judge import Judged
-    from cloudmon.model.policies import Policy, Rule
+    from cloudmon.model.policies import Policy, Remedy, Rule
 
 WOULD_FIRE = 2
 """Exit code of a test in which a rule would fire."""
@@ -35,7 +35,8 @@ LIST = (
     Column("source", "SOURCE", table=False),
     Column("enabled", "ENABLED"),
 )
-SHOW = (*LIST[:-1], *(Column(key, key.upper().replace("_", " ")) for key in ("each", "when", "on_unknown", "message")))
+_WHOLE = ("each", "when", "on_unknown", "message", "backoff_s", "max_attempts")
+SHOW = (*LIST[:-1], *(Column(key, key.upper().replace("_", " ")) for key in _WHOLE))
 TEST = (
     Column("appliance", "APPLIANCE"),
     Column("rule", "RULE"),
@@ -142,7 +143,9 @@ def _row(policy: Policy, rule: Rule) -> Row:
         "sets": list(policy.sets),
         "for_s": rule.for_s,
         "n_of_m": f"{rule.n} of {rule.m}" if rule.m > 1 else "",
-        "then": [remedy.verb for remedy in rule.then],
+        "then": [_remedy(remedy) for remedy in rule.then],
+        "backoff_s": rule.backoff_s,
+        "max_attempts": rule.max_attempts,
         "source": policy.source,
         "enabled": policy.enabled,
         "each": rule.each,
@@ -150,6 +153,11 @@ def _row(policy: Policy, rule: Rule) -> Row:
         "on_unknown": str(rule.on_unknown),
         "message": rule.message,
     }
+
+
+def _remedy(remedy: Remedy) -> str:
+    """``job_run job=tidy``."""
+    return " ".join([remedy.verb, *(f"{name}={value}" for name, value in remedy.arguments.items())])
 
 
 def _verdicts(detector: Detector, subject: Subject, now: dt.datetime) -> Iterator[dict[str, Any]]:
@@ -181,7 +189,7 @@ def _done(judged: Judged) -> str:
     rule = judged.ready.rule
     waits = [f"for {output.duration(rule.for_s)}"] if rule.for_s else []
     waits += [f"{rule.n} of {rule.m}"] if rule.m > 1 else []
-    ladder = ", then ".join(remedy.verb for remedy in rule.then) or "shown"
+    ladder = ", then ".join(_remedy(remedy) for remedy in rule.then) or "shown"
     return f"{ladder} (when it holds {', '.join(waits)})" if waits else ladder
 
 

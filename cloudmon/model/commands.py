@@ -81,3 +81,40 @@ def problem(verb: Verb, names: Iterable[str]) -> str:
         known = ", ".join([*terms.required, *terms.optional]) or "none"
         return f"{verb} takes no {unknown[0]!r}; what it takes: {known}"
     return ""
+
+
+LONGEST: Mapping[str, int] = {"key": 16_384, "path": 4_096}
+"""Characters of an argument that may be longer than the 256 of others: several keys, one a line."""
+_SHORT = 256
+_ANSWERS = ("yes", "no")
+
+
+def fault(verb: Verb, arguments: Mapping[str, str]) -> str:
+    """What is wrong with what ``verb`` is told, its values too, as a sentence that says what to do; empty when nothing
+    is. What an agent would refuse is refused before it waits for one."""
+    return problem(verb, arguments) or wrong_values(verb, arguments)
+
+
+def wrong_values(verb: Verb, arguments: Mapping[str, str]) -> str:
+    """As :func:`fault`, of the values that are given alone."""
+    for name, value in arguments.items():
+        what = _wrong(name, value, needed=name in TERMS[verb].required)
+        if what:
+            return f"{name}={value[:80]!r} {what}"
+    return ""
+
+
+def _wrong(name: str, value: str, *, needed: bool) -> str:
+    if needed and not value:
+        return "says nothing"
+    if len(value) > LONGEST.get(name, _SHORT):
+        return f"is longer than {LONGEST.get(name, _SHORT)} characters"
+    if "\0" in value:
+        return "has a NUL in it"
+    if name == "path" and value and not value.startswith("/"):
+        return "must begin with /"
+    if name == "pid" and not (value.isascii() and value.isdigit() and 0 < int(value) < 10**9):
+        return "is no number of a process"
+    if name in ("restart", "only_made") and value not in _ANSWERS:
+        return "must be yes or no"
+    return ""

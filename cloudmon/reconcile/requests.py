@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cloudmon.model.actions import OPEN_INTENTS, Intent, IntentState, LogEntry, Verb
 from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.changes import Change, Expect, FindingEnd
-from cloudmon.model.commands import OFFERED, STANDING, problem
+from cloudmon.model.commands import OFFERED, STANDING, fault
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.guests import Agent
 from cloudmon.model.requests import Request, RequestState, RequestVerb
@@ -237,7 +237,7 @@ def _wrong_command(request: Request) -> str:
         return "accounts are granted to whole sets; `cloudmon accounts grant` does it"
     if verb not in OFFERED:
         return f"{verb!r} is nothing that an agent does; it does {', '.join(OFFERED)}"
-    return problem(Verb(verb), command_arguments(request))
+    return fault(Verb(verb), command_arguments(request))
 
 
 def cannot(request: Request, members: Iterable[Member], agents: Iterable[Agent]) -> str:

@@ -65,7 +65,7 @@ def read(path: Path) -> tuple[Settings | None, list[SettingsError], sources.File
     faults += wrong
     if settings is None:
         return None, faults, files
-    faults += ruling.faults(settings.policies, source, path, notifiers=settings.notify)
+    faults += ruling.faults(settings.policies, source, path, ruling.Around.of(settings))
     notify = {
         name: one.model_copy(update={"options": told.get(name, one.options)}) for name, one in settings.notify.items()
     }

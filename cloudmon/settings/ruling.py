@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cloudmon import plugins
 from cloudmon.errors import SettingsError
@@ -19,6 +20,8 @@ from cloudmon.settings.sentences import Key, Source
 
 if TYPE_CHECKING:
     from cloudmon.detection.rules import RuleError
+    from cloudmon.settings.root import Settings
+    from cloudmon.settings.wanted import TemplateSettings
 
 ON_NODES = (Verb.SNAPSHOT, Verb.STOP, Verb.SUSPEND, Verb.ISOLATE, Verb.REBOOT)
 """What a rule may have done to the node of an appliance."""
@@ -30,15 +33,35 @@ EVERYBODY = "*"
 """All notifiers: whom ``notify`` means that names nobody."""
 GRANTED = "granted.accounts"
 """What a rule stands for that may have accounts made."""
+ITEM = "{item}"
+"""Stands in an argument for what the rule was found for."""
 VERBS = (*ON_NODES, REPLACE, NOTIFY, *commands.OFFERED)
 """Everything that may stand in ``then``."""
 
 
-def faults(
-    given: tuple[PolicySettings, ...], source: Source, path: Path, *, notifiers: Collection[str]
-) -> Iterator[SettingsError]:
-    """Everything that is wrong with the policies of the settings file at ``path``, whose rules are compiled for it.
-    ``notifiers`` are the names of those that are configured."""
+class Around(NamedTuple):
+    """What else the settings name, that remedies speak of."""
+
+    notifiers: Collection[str]
+    sets: Mapping[str, str]
+    """Name of its template by set."""
+    templates: Mapping[str, TemplateSettings]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Around:
+        """What these settings name."""
+        sets = {name: one.template for name, one in settings.sets.items()}
+        return cls(tuple(settings.notify), sets, settings.templates)
+
+    def declared(self, kind: str, patterns: Sequence[str]) -> list[str] | None:
+        """Jobs or applications that the templates of these sets declare; None where nobody knows which those are."""
+        named = {self.sets[name] for name in self.sets if any(fnmatchcase(name, one) for one in patterns)}
+        found = [self.templates[name] for name in named & self.templates.keys()]
+        return sorted({name for template in found for name in getattr(template, kind)}) if found else None
+
+
+def faults(given: tuple[PolicySettings, ...], source: Source, path: Path, around: Around) -> Iterator[SettingsError]:
+    """Everything that is wrong with the policies of the settings file at ``path``, whose rules are compiled for it."""
     if not given:
         return
     for name, count in Counter(policy.name for policy in given).items():
@@ -54,7 +77,8 @@ def faults(
         for rule in policy.rules:
             here = (*key, "rules", rule.name)
             yield from _of_rule(policy, rules[rule.name], here, source, path)
-            yield from _of_telling(rules[rule.name], here, source, notifiers)
+            yield from _of_telling(rules[rule.name], here, source, around.notifiers)
+            yield from _of_names(effective[policy.name], rules[rule.name], here, source, around)
         for exemption in policy.exemptions:
             if exemption.rule not in ("*", *rules):
                 what = f"names no rule of this policy{nearest(exemption.rule, list(rules))}"
@@ -107,6 +131,18 @@ def _of_telling(rule: RuleSettings, key: Key, source: Source, notifiers: Collect
             yield source.problem((*key, "then", "to"), what, value=to)
 
 
+def _of_names(
+    policy: PolicySettings, rule: RuleSettings, key: Key, source: Source, around: Around
+) -> Iterator[SettingsError]:
+    """Rungs that name a job or an application which no template of the policy's sets declares."""
+    for remedy in rule.then if rule.enabled and policy.enabled else ():
+        for argument, kind in (("job", "jobs"), ("application", "applications")):
+            name, known = remedy.arguments.get(argument, ITEM), around.declared(kind, policy.sets)
+            if known is not None and ITEM not in name and name not in known:
+                what = f"is no {argument} that a template of its sets declares{nearest(name, known)}"
+                yield source.problem((*key, "then", argument), what, value=name)
+
+
 def _sentence(error: RuleError, rule: RuleSettings, key: Key, source: Source, path: Path) -> SettingsError:
     here = (*key, error.part)
     value = {
@@ -143,6 +179,8 @@ def _unable(remedy: RemedySettings, rule: RuleSettings) -> str:
     if remedy.verb == REPLACE or Verb(remedy.verb) not in GUEST_VERBS:
         return "takes no arguments" if remedy.arguments else ""
     what = commands.problem(Verb(remedy.verb), {*remedy.arguments, *_own(remedy, rule)})
+    said = {name: value for name, value in remedy.arguments.items() if ITEM not in value}
+    what = what or commands.wrong_values(Verb(remedy.verb), said)
     return f"cannot be done: {what}" if what else ""
 
 

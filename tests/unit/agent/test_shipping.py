@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import subprocess
 import sys
 import zipfile
@@ -95,6 +96,22 @@ def test_it_runs_by_itself_and_says_its_version(tmp_path: Path) -> None:
     assert ran.stdout == f"cloudmon-agent {shipping.version()}\n"
     assert shipping.version().startswith(f"{cloudmon.__version__}+")
     assert cloudmon.__version__ == version.VERSION
+
+
+def test_one_that_is_built_for_a_monitor_needs_to_be_told_its_token_alone(tmp_path: Path) -> None:
+    """And another one that takes its place knows where that is."""
+    state = tmp_path / "state"
+    for url, code, said in (
+        ("https://127.0.0.1:1", 3, "--enrol"),
+        ("", 3, "--enrol"),
+        ("https://other:1", 3, "--enrol"),
+    ):
+        file = tmp_path / "cloudmon-agent.pyz"
+        file.write_bytes(shipping.build(url))
+        command = [sys.executable, str(file), "--state", str(state), "--once"]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert (ran.returncode, said in ran.stderr) == (code, True), ran.stderr
+        assert json.loads((state / "where.json").read_text(encoding="utf-8"))["url"] == "https://127.0.0.1:1"
 
 
 @pytest.mark.parametrize(

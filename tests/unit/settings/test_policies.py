@@ -201,6 +201,11 @@ FAULTS = [
         rule('when = "true"\nfro = "5m"'), 'fro = "5m" is an unknown key; did you mean "for"?', id="unknown key"
     ),
     pytest.param(
+        rule('when = "true"\nthen = [{ verb = "process_end", pid = "abc", name = "x" }]'),
+        "cannot be done: pid='abc' is no number of a process",
+        id="a value that no agent takes",
+    ),
+    pytest.param(
         rule('when = "true"\n[[policies.rules]]\nname = "r"\nwhen = "false"'),
         "policies.a.rules.r is there 2 times; keep one.",
         id="a rule twice",
@@ -244,6 +249,37 @@ def test_a_fault_is_one_sentence_with_its_place(write: Write, written: str, sent
     with pytest.raises(SettingsError) as caught:
         settings.load(path)
     assert caught.value.message.startswith(f"{path}: policies.")
+    assert sentence in caught.value.message
+
+
+DECLARED = """
+[templates.web.jobs.tidy]
+argv = ["tidy"]
+[templates.web.applications.shop]
+start = ["shop"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("sets", "rung", "sentence"),
+    [
+        ('["*"]', '{ verb = "job_run", job = "tidi" }', "is no job that a template of its sets declares; did you mean"),
+        ('["store*"]', '{ verb = "app_restart", application = "web" }', 'then.application = "web" is no application'),
+        ('["*"]', '{ verb = "job_run", job = "tidy" }', ""),
+        ('["*"]', '{ verb = "job_run", job = "tidy-{item}" }', ""),
+        ('["another"]', '{ verb = "job_run", job = "tidi" }', ""),
+    ],
+    ids=["no such job", "no such application", "there is", "by what is found", "sets that nobody knows yet"],
+)
+def test_a_rung_names_what_templates_of_its_sets_declare(write: Write, sets: str, rung: str, sentence: str) -> None:
+    rule = f'[[policies.rules]]\nname = "r"\neach = "disks"\nwhen = "true"\nthen = [{rung}]'
+    policy = f'[[policies]]\nname = "a"\nsets = {sets}\n{rule}'
+    path = write(DECLARED + policy)
+    if not sentence:
+        settings.load(path)
+        return
+    with pytest.raises(SettingsError) as caught:
+        settings.load(path)
     assert sentence in caught.value.message
 
 
