@@ -30,7 +30,7 @@ from .speaking import Pause, Refused, Speaker, Trouble
 from .tokens import Token
 from .transport import Line, Unreachable
 from .upgrade import Upgrade
-from .userdb import Files, Programs, UserDb
+from .userdb import UserDb
 from .verbs import Verbs
 
 LOOK_S = 2.0
@@ -151,7 +151,7 @@ class Agent:
         self._reporter.arrive(self.keys.instance)
 
     def _users(self, left_s: float) -> UserDb:
-        return Files(self._root) if self._root else Programs(userdb.runner(max(1.0, left_s)))
+        return userdb.of(self._root, max(1.0, left_s))
 
     def once(self) -> None:
         """Report once and do nothing else. Raises ``Trouble`` and ``Unreachable``."""

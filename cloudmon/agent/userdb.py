@@ -1,5 +1,5 @@
-"""The machine's list of users, changed in one of two ways: by the programs that are there for it, or, in a directory
-that is the appliance, by its files."""
+"""The machine's list of users, changed in one of two ways: by the programs that are there for it, or by its files, in a
+directory that is the appliance and on machines that have no such programs (BusyBox's are others)."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ class UserDb(Protocol):
 
     def remove_group(self, name: str) -> None:
         """One that is nobody's any more."""
+
+
+NEEDED = ("useradd", "usermod", "userdel", "groupdel")
+
+
+def of(root: Root, timeout_s: float) -> UserDb:
+    """The users of the appliance that ``root`` is; a program has so many seconds."""
+    by_programs = not root and all(programs.find(one) is not None for one in NEEDED)
+    return Programs(runner(timeout_s)) if by_programs else Files(root)
 
 
 class Programs:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cloudmon.agent import granting, logins
+from cloudmon.agent import granting, logins, userdb
 from cloudmon.agent.clock import Clock
 from cloudmon.agent.collect import accounts
 from cloudmon.agent.collect.accounts import Accounts
@@ -246,6 +246,15 @@ def test_a_machine_s_programs_are_told_words_and_never_a_line(machine: Machine) 
     ran.clear()
     assert machine.revoke().ok
     assert ran == [["usermod", "-p", "!", "-e", "1", "--", "ada"], ["userdel", "--", "ada"], ["groupdel", "--", "ada"]]
+
+
+@pytest.mark.parametrize(("lacks", "kind"), [("", Programs), ("usermod", Files)], ids=["it has them", "BusyBox"])
+def test_a_machine_without_the_programs_is_changed_by_its_files(
+    monkeypatch: pytest.MonkeyPatch, machine: Machine, lacks: str, kind: type
+) -> None:
+    monkeypatch.setattr("cloudmon.agent.programs.find", lambda name: None if name == lacks else f"/usr/sbin/{name}")
+    assert isinstance(userdb.of(Root(""), 1.0), kind)
+    assert isinstance(userdb.of(machine.root, 1.0), Files)
 
 
 def test_a_program_that_fails_is_told_in_its_own_words(machine: Machine) -> None:
