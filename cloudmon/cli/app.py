@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Entry] = {
     "run": Entry("run:run", "Run the monitor until SIGTERM."),
     "status": Entry("status:status", "Show every appliance, and what it waits for."),
     "act": Entry("act:act", "Start, stop, suspend, resume, reboot, replace, isolate … appliances."),
+    "findings": Entry("findings:findings", "Show what is wrong now, and what is done about it."),
     "actions": Entry("actions:actions", "Show control actions: why they were taken and how they ended."),
     "policy": Entry("policy:app", "List the rules of detection, and try them on recorded facts."),
     "updates": Entry("updates:updates", "Show wanted and installed versions, roll-outs, and restarts that are owed."),

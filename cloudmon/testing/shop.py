@@ -152,7 +152,8 @@ def strayed(shop: Shop) -> None:
     with passwd.open("a") as file:
         file.write("mallory:x:1666:1666::/home/mallory:/bin/sh\n")
     shop.until("the account is gone", lambda: "mallory" not in passwd.read_text())
-    shop.until("nothing is wrong any more", lambda: not shop.rows("incidents"))
+    # The words themselves: a command that fails shows no rows either.
+    shop.until("nothing is wrong any more", lambda: shop.run("findings", "-o", "json").strip() == "[]")
     shop.check(shop.told("mallory", "account_revoke"), "an account that does not belong there was found and taken away")
 
 

@@ -239,6 +239,7 @@ COMMANDS = (
     ("status", "web"),
     ("actions",),
     ("actions", "web/1"),
+    ("findings",),
     ("incidents",),
     ("orphans",),
     ("usage",),
