@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -17,10 +18,20 @@ import pytest
 CHANGED = "EC2 Instance State-change Notification"
 
 
+IMAGE = "ami-12c6146b"
+"""The one image that moto has here. It brings hundreds of them, and goes through all for each answer about images."""
+
+
 @pytest.fixture(scope="session")
-def moto_server() -> Iterator[str]:
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of moto's server in this process."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - a second, which only the tests with moto pay
+    from moto.utilities.utils import load_resource  # noqa: PLC0415 - a second, which only the tests with moto pay
+
+    images = [one for one in load_resource("ec2/resources/amis.json") if one["ami_id"] == IMAGE]
+    kept = tmp_path_factory.mktemp("moto") / "images.json"
+    kept.write_text(json.dumps(images))
+    os.environ["MOTO_AMIS_PATH"] = str(kept)  # read when moto's EC2 is imported, and for each account
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
