@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from decimal import Decimal
+from functools import cache
 
 import boto3
 import pytest
@@ -84,6 +85,12 @@ def product(size: str, per_hour: str, *, unit: str = "Hrs", dated: str = "2026-1
     )
 
 
+@cache
+def session() -> boto3.session.Session:
+    """One for all: each reads what it knows of EC2 anew, and that is a lot."""
+    return boto3.session.Session(aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1")
+
+
 class Answers:
     """boto3's own clients with botocore's stubs in them."""
 
@@ -92,9 +99,7 @@ class Answers:
         self.clients = {}
         self.stubs = {}
         for service in ("ec2", "pricing"):
-            client = boto3.session.Session(
-                aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1"
-            ).client(service)
+            client = session().client(service)
             self.clients[service] = client
             self.stubs[service] = Stubber(client)
             self.stubs[service].activate()
