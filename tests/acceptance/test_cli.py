@@ -7,11 +7,12 @@ import os
 import pty
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,14 @@ class Shop:
         assert isinstance(found, list)
         return found
 
+    def stored(self, question: str) -> list[Any]:
+        """What the store's file holds, asked without a process for each look; nothing while it is being made."""
+        try:
+            with closing(sqlite3.connect(f"file:{self.folder}/shop.db?mode=ro", uri=True)) as store:
+                return [value for (value,) in store.execute(question)]
+        except sqlite3.OperationalError:
+            return []
+
     @contextmanager
     def serving(self) -> Iterator[subprocess.Popen[str]]:
         """``cloudmon run`` beside the other commands."""
@@ -77,7 +86,8 @@ class Shop:
             [COMMAND, "run"], cwd=self.folder, env=self.environment, stderr=subprocess.PIPE, text=True
         )
         try:
-            wait_until(lambda: [row["pid"] for row in self.json("monitors")] == [process.pid])
+            wait_until(lambda: self.stored("SELECT pid FROM monitors") == [process.pid])
+            assert [row["pid"] for row in self.json("monitors")] == [process.pid]
             yield process
         finally:
             if process.poll() is None:
@@ -123,7 +133,8 @@ def test_from_plan_to_usage_without_a_service(shop: Shop) -> None:
 def test_beside_a_running_service(shop: Shop) -> None:
     """The service does what is asked; it ends on SIGTERM in good order, and says so in the store."""
     with shop.serving() as service:
-        wait_until(lambda: [row["state"] for row in shop.json("status")] == ["running", "running"])
+        wait_until(lambda: shop.stored("SELECT state FROM appliances") == ["running", "running"])
+        assert [row["state"] for row in shop.json("status")] == ["running", "running"]
         assert [row["stale"] for row in shop.json("status")] == [False, False]
         assert shop("act", "storefront/*", "reboot", "--reason", "acceptance").stdout == "reboot of 2 appliances done\n"
         shop("sets", "protect", "storefront", "--for", "1h", "--reason", "acceptance")
@@ -147,7 +158,8 @@ def test_an_interrupted_command_has_asked_all_the_same(shop: Shop) -> None:
     (shop.folder / "cloudmon.toml").write_text(slow, encoding="utf-8")
     asking = [COMMAND, "act", "storefront/1", "stop", "--reason", "acceptance"]
     with subprocess.Popen(asking, cwd=shop.folder, env=shop.environment, stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: any(row["verb"] == "stop" for row in shop.json("actions")))
+        wait_until(lambda: bool(shop.stored("SELECT id FROM intents WHERE verb = 'stop'")))
+        assert any(row["verb"] == "stop" for row in shop.json("actions"))
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, error) == (130, "cloudmon: interrupted\n")
