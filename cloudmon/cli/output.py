@@ -179,6 +179,17 @@ def _cell(value: object) -> str:
     return str(plain)
 
 
+def facts(row: Row) -> str:
+    """The facts of a row in a table: in the place of a long list, how long it is."""
+    told = row["facts"]
+    return pairs({path: counted(value) for path, value in told.items()}) if isinstance(told, Mapping) else ""
+
+
+def counted(value: object) -> object:
+    """A value, or how many items it has, where these are many."""
+    return f"{len(value)} items" if isinstance(value, list | tuple) and len(value) > 3 else value
+
+
 def pairs(value: object) -> str:
     """A mapping in a table: ``key=value`` of what is not empty."""
     if not isinstance(value, Mapping):

@@ -26,6 +26,8 @@ COLUMNS = (
     Column("action", "ACTION"),
     Column("class", "CLASS"),
     Column("reason", "REASON"),
+    Column("rule", "RULE", table=False),
+    Column("facts", "FACTS", output.facts),
     Column("cloud", "CLOUD", table=False),
     Column("offer", "OFFER"),
     Column("price_per_hour", "PRICE/H", lambda row: f"{row['price_per_hour'] or '?'} {row['currency'] or ''}".strip()
@@ -62,7 +64,8 @@ def notes(report: PlanReport) -> None:
         output.note(f"note: {sentence}")
     waiting: dict[str, list[Wait]] = {}
     for wait in report.waits:
-        waiting.setdefault(wait.reason, []).append(wait)
+        reason = f"{wait.reason}, says {wait.rule}" if wait.rule else wait.reason
+        waiting.setdefault(reason, []).append(wait)
     for reason, waits in waiting.items():
         others = f" and {len(waits) - 1} more" if len(waits) > 1 else ""
         untils = [wait.until for wait in waits if wait.until is not None]
@@ -77,6 +80,8 @@ def rows(report: PlanReport) -> Sequence[Row]:
             "action": row.action,
             "class": row.action_class,
             "reason": row.reason,
+            "rule": row.rule,
+            "facts": row.facts,
             "held": row.held,
             "cloud": row.cloud,
             "offer": row.offer,

@@ -178,7 +178,7 @@ def _verdicts(detector: Detector, subject: Subject, now: dt.datetime) -> Iterato
             "verdict": str(judged.verdict),
             "severity": rule.severity,
             "why": f"exempted by {exemption.owner}: {exemption.reason}" if exemption is not None else why,
-            "facts": {path: _short(value) for path, value in (judged.facts or {}).items()},
+            "facts": {path: output.counted(value) for path, value in (judged.facts or {}).items()},
             "done": _done(judged) if fires else "",
             "fires": fires,
         }
@@ -191,10 +191,6 @@ def _done(judged: Judged) -> str:
     waits += [f"{rule.n} of {rule.m}"] if rule.m > 1 else []
     ladder = ", then ".join(_remedy(remedy) for remedy in rule.then) or "shown"
     return f"{ladder} (when it holds {', '.join(waits)})" if waits else ladder
-
-
-def _short(value: object) -> object:
-    return f"{len(value)} items" if isinstance(value, list) and len(value) > 3 else value
 
 
 # --- whose facts ------------------------------------------------------------------------------------------------------

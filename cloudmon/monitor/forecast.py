@@ -17,10 +17,9 @@ from cloudmon.model.identity import new_uid
 from cloudmon.model.offers import Offer
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.monitor import estate as estates
-from cloudmon.monitor import reporting
+from cloudmon.monitor import markets, reporting
 from cloudmon.monitor.hearing import Hearing
 from cloudmon.monitor.insides import Insides
-from cloudmon.monitor.markets import rankings
 from cloudmon.monitor.observe import Observer
 from cloudmon.monitor.policy import Policy
 from cloudmon.monitor.reports import PlanReport
@@ -65,12 +64,13 @@ def forecast(
     # What was found inside appliances and is treated, or waits to be.
     insides = Insides(Hearing(store), policy.rules)
     estate = replace(estate, inside=insides.look(estate, views, now, standing=True).inside)
-    plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, index, moment)
+    plan = planner.plan(estate, views, markets.rankings(estate, views, now), strays, asked, index, moment)
     if plan.changes:
         estate = foresight.written(estate, plan.changes)
         index = index_of(estate)
-        plan = planner.plan(estate, views, rankings(estate, views, now), strays, asked, index, moment)
-    return PlanReport(reporting.rows(plan, estate), tuple(plan.notes), reporting.waits(plan, estate))
+        plan = planner.plan(estate, views, markets.rankings(estate, views, now), strays, asked, index, moment)
+    best = markets.best(reporting.replaced(plan), estate, views, now)
+    return PlanReport(reporting.rows(plan, estate, best), tuple(plan.notes), reporting.waits(plan, estate))
 
 
 def _offers(store: Store, workers: Workers[Provider], policy: Policy) -> list[Offer]:

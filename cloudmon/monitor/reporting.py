@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
 from cloudmon.model.actions import ActionClass, Verb
-from cloudmon.model.offers import Price
+from cloudmon.model.appliances import ApplianceState
+from cloudmon.model.offers import Offer
+from cloudmon.model.policies import Symptom
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.monitor.reports import PlanRow, Wait
 from cloudmon.reconcile import leases
@@ -14,14 +17,27 @@ from cloudmon.reconcile.plan import Plan, Step
 from cloudmon.reconcile.wanted import Put, Wanted
 
 
-def rows(plan: Plan, estate: Estate) -> tuple[PlanRow, ...]:
-    """What passes, then what is held back, or waits for its turn."""
-    found = [_row(step, estate, "") for step in plan.steps]
-    found += [_row(held.step, estate, held.breaker) for held in plan.held]
+def rows(plan: Plan, estate: Estate, best: Mapping[str, Offer] | None = None) -> tuple[PlanRow, ...]:
+    """What passes, then what is held back, or waits for its turn.
+
+    Arguments:
+        plan: the plan.
+        estate: what it was made for.
+        best: by set uid, the offer that a node in the place of another would have; None: nobody looked.
+    """
+    best = best or {}
+    found = [_row(step, estate, "", best) for step in plan.steps]
+    found += [_row(held.step, estate, held.breaker, best) for held in plan.held]
     for waiting in plan.waiting:
         if waiting.replaced:
             name, destructive = _named(waiting.subject, estate), ActionClass.DESTRUCTIVE.value
-            found.append(PlanRow(name, Verb.TERMINATE.value, destructive, waiting.replaced, waiting.reason))
+            offer = best.get(waiting.subject.rpartition("/")[0])
+            key, price = (offer.key, offer.price) if offer is not None else ("", None)
+            found.append(
+                PlanRow(
+                    name, Verb.TERMINATE.value, destructive, waiting.replaced, waiting.reason, offer=key, price=price
+                )
+            )
     for back in plan.generations:
         aset = estate.sets[back.fresh.uid]
         found.append(PlanRow(aset.name, "change", ActionClass.SAFE.value, back.fresh.reason))
@@ -53,9 +69,18 @@ def _leaving_row(aset: ApplianceSet, held: str) -> PlanRow:
     return PlanRow(aset.name, "retire", ActionClass.RETIREMENT.value, "is not named any more", held)
 
 
+def replaced(plan: Plan) -> set[str]:
+    """Uids of sets of which a member is to be replaced, now or once nothing holds it."""
+    steps = (*plan.steps, *(held.step for held in plan.held))
+    waiting = {one.subject.rpartition("/")[0] for one in plan.waiting if one.replaced}
+    return waiting | {step.intent.appliance.set_uid for step in steps if _replaces(step)}
+
+
 def waits(plan: Plan, estate: Estate) -> tuple[Wait, ...]:
     """Who waits for what."""
-    return tuple(Wait(_named(one.subject, estate), one.reason, one.until) for one in plan.waiting if not one.replaced)
+    return tuple(
+        Wait(_named(one.subject, estate), one.reason, one.until, one.rule) for one in plan.waiting if not one.replaced
+    )
 
 
 def _named(subject: str, estate: Estate) -> str:
@@ -70,10 +95,11 @@ def subject(estate: Estate, set_uid: str, ordinal: int) -> str:
     return f"{name}/{ordinal}" if ordinal else name
 
 
-def _row(step: Step, estate: Estate, held: str) -> PlanRow:
+def _row(step: Step, estate: Estate, held: str, best: Mapping[str, Offer]) -> PlanRow:
     intent = step.intent
-    price: Price | None = step.offer.price if step.offer is not None else None
     uid, ordinal = intent.appliance
+    offer = step.offer if step.offer is not None or not _replaces(step) else best.get(uid)
+    symptom = _symptom(step, estate)
     return PlanRow(
         subject(estate, uid, ordinal) if uid else f"{intent.cloud}:{intent.node_id}",
         f"{intent.verb}{' (again)' if step.again else ''}",
@@ -81,9 +107,25 @@ def _row(step: Step, estate: Estate, held: str) -> PlanRow:
         intent.reason,
         held,
         intent.cloud,
-        intent.offer,
-        price,
+        intent.offer or (offer.key if offer is not None else ""),
+        offer.price if offer is not None else None,
+        symptom.key if symptom is not None else "",
+        symptom.facts if symptom is not None else {},
     )
+
+
+def _replaces(step: Step) -> bool:
+    """Whether the appliance gets another node once this one has ended."""
+    return step.intent.verb is Verb.TERMINATE and step.change.member.get("state") is ApplianceState.REQUESTED
+
+
+def _symptom(step: Step, estate: Estate) -> Symptom | None:
+    """What it is to put right, where a rule wants it: one whose ladder it climbs, or climbed when it was decided."""
+    climbed = {one.rule for one in step.change.rules}
+    for symptom in estate.inside.symptoms.get(step.intent.appliance, ()):
+        if symptom.key in climbed or symptom.state.intent_id == step.intent.id:
+            return symptom
+    return None
 
 
 def next_at(plan: Plan, estate: Estate, now: dt.datetime) -> dt.datetime | None:

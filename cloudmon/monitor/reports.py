@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from cloudmon.model.offers import Price
 
@@ -22,7 +23,13 @@ class PlanRow:
     """Why it is held back; empty when it would be done."""
     cloud: str = ""
     offer: str = ""
+    """Of a launch; of what is to be replaced, the best one that its next node could have now."""
     price: Price | None = None
+    """Of that offer; None where nobody knows it."""
+    rule: str = ""
+    """Key of the rule that wants it; empty when none does."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What that rule looked at, by path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,8 @@ class Wait:
     reason: str
     until: dt.datetime | None
     """None where nobody can say."""
+    rule: str = ""
+    """Key of the rule whose action waits; empty when it is none's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ class Waiting:
     until: dt.datetime | None
     replaced: str = ""
     """Why it is to be replaced, where that is what waits: people are shown it among what would be done."""
+    rule: str = ""
+    """Key of the rule whose action waits; empty when it is none's."""
 
 
 @dataclass(frozen=True, slots=True)

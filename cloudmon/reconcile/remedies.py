@@ -64,13 +64,20 @@ def treat(  # one thing each, named by the caller
     for kind in (ControlKind.PAUSE, ControlKind.MAINTENANCE):
         control = case.aset.control(kind, member.ordinal, now)
         if control is not None:
-            return Waiting(case.subject, f"{symptoms[0].message}; held by {kind} of {control.owner}", control.until)
+            why, until = f"{symptoms[0].message}; held by {kind} of {control.owner}", control.until
+            return Waiting(case.subject, why, until, rule=symptoms[0].key)
     # What an agent that fell silent was to do holds nothing up: a boot may be what it needs.
     awaited = [one for one in under_way if _awaited(one, takes=takes, heard=heard)]
     if awaited:
-        return Waiting(case.subject, f"{awaited[0].verb} is on its way inside it", awaited[0].deadline)
+        whose = next((one.key for one in symptoms if one.state.intent_id == awaited[0].id), "")
+        return Waiting(case.subject, f"{awaited[0].verb} is on its way inside it", awaited[0].deadline, rule=whose)
     worst_first = sorted(symptoms, key=lambda one: (SEVERITIES.index(one.rule.severity), one.key))
-    return _first(_rung(case, symptom, takes=takes) for symptom in worst_first)
+    return _first(_ruled(_rung(case, symptom, takes=takes), symptom) for symptom in worst_first)
+
+
+def _ruled(decision: Decision, symptom: Symptom) -> Decision:
+    """The decision; one that waits says for which rule."""
+    return replace(decision, rule=symptom.key) if isinstance(decision, Waiting) else decision
 
 
 def _first(rungs: Iterable[Decision]) -> Decision:
