@@ -36,7 +36,9 @@ def test_a_change_is_told_once_it_is_taken_whatever_happens_in_between(tmp_path:
     (tmp_path / "hook.key").write_text("correct-horse-battery")
     with receivers.web(SILENT) as web, receivers.post_office() as office:
         office.data.append("451 4.7.1 greylisted")
-        estate.settings(estate.cloud(), estate.set("shop", 1), NOTIFY.format(url=web.url, port=office.port))
+        notify = NOTIFY.format(url=web.url, port=office.port)
+        # Patient with calls: on a busy machine the cloud would be away more than once.
+        estate.settings(estate.cloud(), estate.set("shop", 1), notify, call_timeout_s=10)
         with estate.running() as process:
             until(lambda: estate.runs("shop", 1), "the shop runs")
             estate.world().set_outage(True)

@@ -123,7 +123,8 @@ def test_a_clock_that_is_off_by_hours_is_corrected_by_signed_word_only(
     assert abs(first["offset_s"] - 7 * 3600) < 5
     monitor.command("soon", "report_now", expires_in_s=60)
     assert monitor.result("soon")["ok"] is True
-    assert json.loads((appliance.state / "clock.json").read_text())["ahead_s"] == first["offset_s"]
+    kept = json.loads((appliance.state / "clock.json").read_text())["ahead_s"]
+    assert abs(kept - first["offset_s"]) < 5  # replies that take their time correct it again
 
 
 def test_requests_are_dated_by_replies_and_facts_by_the_time_that_they_tell(
