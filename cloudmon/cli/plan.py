@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 WOULD_ACT = 2
 """Exit code of a plan that would do something."""
+WAITS = 3
+"""Exit code of an apply that did all that can be done now, and that is not all: the rest waits for a person, or for
+longer than this command stays."""
 
 COLUMNS = (
     Column("subject", "APPLIANCE"),
@@ -62,15 +65,25 @@ def notes(report: PlanReport) -> None:
     """What explains the plan, and who waits for what: one line for all that wait for the same."""
     for sentence in report.notes:
         output.note(f"note: {sentence}")
-    waiting: dict[str, list[Wait]] = {}
-    for wait in report.waits:
+    for clause in waiting(report.waits):
+        output.note(f"waits: {clause}")
+
+
+def waiting(waits: Iterable[Wait]) -> Sequence[str]:
+    """Who waits for what and until when: one clause for all that wait for the same."""
+    grouped: dict[str, list[Wait]] = {}
+    for wait in waits:
         reason = f"{wait.reason}, says {wait.rule}" if wait.rule else wait.reason
-        waiting.setdefault(reason, []).append(wait)
-    for reason, waits in waiting.items():
-        others = f" and {len(waits) - 1} more" if len(waits) > 1 else ""
-        untils = [wait.until for wait in waits if wait.until is not None]
-        until = f" (until {output.moment(min(untils))})" if untils else ""
-        output.note(f"waits: {waits[0].subject}{others}: {reason}{until}")
+        grouped.setdefault(reason, []).append(wait)
+    found = []
+    for reason, alike in grouped.items():
+        others = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        untils = [wait.until for wait in alike if wait.until is not None]
+        until = (
+            f" (until {output.moment(min(untils))})" if untils else " (until somebody acts)" if alike[0].lasts else ""
+        )
+        found.append(f"{alike[0].subject}{others}: {reason}{until}")
+    return found
 
 
 def rows(report: PlanReport) -> Sequence[Row]:
@@ -93,10 +106,11 @@ def rows(report: PlanReport) -> Sequence[Row]:
 
 
 def apply(config: Config = None, yes: Yes = False, timeout: Timeout = "15m", form: Output = Format.TABLE) -> None:
-    """Show the plan, ask, do it, and watch until wanted and seen agree.
+    """Show the plan, ask, do it, and watch until wanted and seen agree, or until all is done that can be done now.
 
-    Where a monitor runs on this store it does the work; where none runs, this command does. Exit code 1 when it is
-    not steady in time; what was begun goes on with the next monitor.
+    Where a monitor runs on this store it does the work; where none runs, this command does. Exit code 3 when what is
+    left waits for a person (a pause, a protection, an incident), or for longer than --timeout; 1 when it is not steady
+    in time; what was begun goes on with the next monitor.
     """
     from cloudmon.cli import asking, opening, watching
 
@@ -109,13 +123,16 @@ def apply(config: Config = None, yes: Yes = False, timeout: Timeout = "15m", for
             notes(report)
         if report.acts and not yes:
             asking.agree("Do this?")
-        reached = _carry_out(service, timeout_s)
+        left = _carry_out(service, timeout_s)
         found = _appliances(service)
     output.emit(found, watching.COLUMNS, form, empty="no appliances are wanted")
-    if not reached:
+    if left is None:
         raise RequestRefused(
             f"not steady after {output.duration(timeout_s)}; `cloudmon status` shows what waits, and for what"
         )
+    if left:
+        output.note(f"cloudmon: done is what can be done now, and the rest waits: {'; '.join(waiting(left))}")
+        raise typer.Exit(WAITS)
 
 
 def _appliances(service: Service) -> Sequence[Row]:
@@ -124,17 +141,19 @@ def _appliances(service: Service) -> Sequence[Row]:
     return watching.rows(watching.View(service.store, service.settings, service.clock.now()))
 
 
-def _carry_out(service: Service, timeout_s: float) -> bool:
-    """Whether everything became as it is wanted in time."""
+def _carry_out(service: Service, timeout_s: float) -> Sequence[Wait] | None:
+    """Bring it about; what waits on, which is nothing where all became as it is wanted. None: not in time."""
     from cloudmon.cli import asking, watching
+    from cloudmon.cli.steadiness import Steadiness
     from cloudmon.model.requests import RequestState
 
     deadline = service.clock.monotonic() + timeout_s
+    steadiness = Steadiness(service, timeout_s)
     request = None
     # A person looked at the plan and agreed, so what is suddenly much less is meant.
     if not asking.runs_here(service, confirmed=True):
         request = _hand_over(service)
-    with watching.Live(lambda: _appliances(service), service.clock) as live:
+    with watching.Live(lambda: _appliances(service), service.clock, steadiness.until) as live:
 
         def steady() -> bool:
             live.refresh()
@@ -144,9 +163,10 @@ def _carry_out(service: Service, timeout_s: float) -> bool:
                     raise RequestRefused(now.outcome)
                 if now.state is not RequestState.DONE:
                     return False
-            return watching.steady(service.store)
+            return steadiness.reached()
 
-        return asking.until(service, steady, deadline - service.clock.monotonic())
+        in_time = asking.until(service, steady, deadline - service.clock.monotonic())
+    return steadiness.waits if in_time else None
 
 
 def _hand_over(service: Service) -> Request:

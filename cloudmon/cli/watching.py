@@ -15,7 +15,6 @@ from cloudmon.cli.output import Column, Row, moment
 from cloudmon.clock import Clock
 from cloudmon.model.actions import GUEST_VERBS, Intent, IntentState
 from cloudmon.model.appliances import ApplianceState, Member, Power
-from cloudmon.model.changes import TimerKind
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import ApplianceId, Token
 from cloudmon.model.sets import ApplianceSet, ControlKind
@@ -30,7 +29,7 @@ WITHOUT_NODE = frozenset({ApplianceState.REQUESTED, ApplianceState.RETIRED})
 REACHED: Mapping[Power, frozenset[ApplianceState]] = {
     Power.RUNNING: frozenset({ApplianceState.RUNNING}),
     # One that never had a node is as off as can be; a cloud that cannot suspend stops, or isolates.
-    Power.STOPPED: frozenset({ApplianceState.STOPPED, ApplianceState.REQUESTED}),
+    Power.STOPPED: frozenset({ApplianceState.STOPPED, ApplianceState.SUSPENDED, ApplianceState.REQUESTED}),
     Power.SUSPENDED: frozenset(
         {ApplianceState.SUSPENDED, ApplianceState.STOPPED, ApplianceState.ISOLATED, ApplianceState.REQUESTED}
     ),
@@ -182,20 +181,6 @@ def _awaited_inside(command: Intent) -> str:
     return "its agent's answer" if command.state is IntentState.PERFORMED else "to be fetched"
 
 
-def steady(store: Store, scope: Scope = EVERYONE) -> bool:
-    """Whether every appliance is as it is wanted and nothing is under way."""
-    if store.intents.open(scope) or store.requests.pending(scope) or store.incarnations.open(scope):
-        return False
-    # A roll-out goes on once whom it watches is well.
-    if any(timer.kind is TimerKind.REPLACED for timer in store.timers.all(scope)):
-        return False
-    retiring = {aset.uid for aset in store.sets.active(scope) if aset.retiring_since is not None}
-    return not retiring and all(
-        member.state is ApplianceState.RETIRED or member.state in REACHED[member.wanted]
-        for member in store.members.all(scope)
-    )
-
-
 class Live:
     """A table on stderr that follows the store while somebody looks; lines of what changed where nobody does.
 
@@ -204,11 +189,13 @@ class Live:
     Arguments:
         look: reads the rows as they are now.
         clock: what tells the time.
+        until: how long at most; None for as long as somebody looks.
     """
 
-    def __init__(self, look: Callable[[], Sequence[Row]], clock: Clock) -> None:
+    def __init__(self, look: Callable[[], Sequence[Row]], clock: Clock, until: dt.datetime | None = None) -> None:
         self._look = look
         self._clock = clock
+        self._bound = f"looks until {moment(until)} at most" if until is not None else ""
         self._live: RichLive | None = None
         self._known: dict[str, str] = {}
 
@@ -225,8 +212,13 @@ class Live:
         """Show how things stand now."""
         found = self._look()
         if self._live is not None:
-            self._live.update(output.as_rich(found, COLUMNS), refresh=True)
+            table = output.as_rich(found, COLUMNS)
+            table.caption = self._bound
+            self._live.update(table, refresh=True)
             return
+        if self._known and self._bound:
+            output.note(f"{moment(self._clock.now())} {self._bound}")
+            self._bound = ""
         for row in found:
             name, state = str(row["appliance"]), state_shown(row)
             if self._known.get(name) != state:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import replace
 
 from cloudmon.model.actions import ActionClass, Verb
 from cloudmon.model.appliances import ApplianceState
@@ -27,7 +28,7 @@ def rows(plan: Plan, estate: Estate, best: Mapping[str, Offer] | None = None) ->
     """
     best = best or {}
     found = [_row(step, estate, "", best) for step in plan.steps]
-    found += [_row(held.step, estate, held.breaker, best) for held in plan.held]
+    found += [replace(_row(held.step, estate, held.breaker, best), until=held.until) for held in plan.held]
     for waiting in plan.waiting:
         if waiting.replaced:
             name, destructive = _named(waiting.subject, estate), ActionClass.DESTRUCTIVE.value
@@ -79,7 +80,9 @@ def replaced(plan: Plan) -> set[str]:
 def waits(plan: Plan, estate: Estate) -> tuple[Wait, ...]:
     """Who waits for what."""
     return tuple(
-        Wait(_named(one.subject, estate), one.reason, one.until, one.rule) for one in plan.waiting if not one.replaced
+        Wait(_named(one.subject, estate), one.reason, one.until, one.rule, one.lasts)
+        for one in plan.waiting
+        if not one.replaced
     )
 
 

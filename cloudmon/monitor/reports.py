@@ -30,6 +30,8 @@ class PlanRow:
     """Key of the rule that wants it; empty when none does."""
     facts: Mapping[str, object] = field(default_factory=dict)
     """What that rule looked at, by path."""
+    until: dt.datetime | None = None
+    """When it is held back no longer, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Wait:
     """None where nobody can say."""
     rule: str = ""
     """Key of the rule whose action waits; empty when it is none's."""
+    lasts: bool = False
+    """Whether it goes on for as long as nobody acts, or until an instant that somebody set."""
 
 
 @dataclass(frozen=True, slots=True)

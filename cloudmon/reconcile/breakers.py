@@ -47,18 +47,22 @@ def judge(
         tried: Step | None = step
         while tried is not None:
             again, intent = tried.again, tried.intent
-            reason = "" if again else putback.holds(intent, put_back) or _held(tried, spent, moment, doubted)
+            doubt = "" if again else putback.holds(intent, put_back) or _doubted(tried, moment, doubted)
+            # A person's request is not held by budgets.
+            asked = again or intent.origin is Origin.REQUEST
+            reason, until = (doubt, None) if doubt or asked else spent.exhausted(intent)
             if not reason:
                 if not again:
                     spent.add(intent)
                 passed.append(tried)
                 break
-            held.append(Held(tried, reason))
+            held.append(Held(tried, reason, until))
             tried = tried.otherwise
     return passed, held
 
 
-def _held(step: Step, spent: _Spent, moment: Moment, doubted: Mapping[str, str]) -> str:
+def _doubted(step: Step, moment: Moment, doubted: Mapping[str, str]) -> str:
+    """Why what is seen now is no reason to do this; empty when it is one."""
     intent = step.intent
     destroys = intent.action_class is ActionClass.DESTRUCTIVE
     # A monitor that has just opened its eyes, or whose clock has just jumped, destroys nothing because of what it saw.
@@ -67,9 +71,7 @@ def _held(step: Step, spent: _Spent, moment: Moment, doubted: Mapping[str, str])
     # A listing that lacks what it should show is no reason to destroy what it does show.
     if destroys and intent.origin is Origin.OBSERVATION and intent.cloud in doubted:
         return f"the view of its cloud is doubted: {doubted[intent.cloud]}"
-    if intent.origin is Origin.REQUEST:
-        return ""
-    return spent.exhausted(intent)
+    return ""
 
 
 class _Spent:
@@ -79,13 +81,15 @@ class _Spent:
         self._moment = moment
         self._recent = [intent for intent in recent if intent.action_class is not ActionClass.SAFE]
         self._counts: dict[tuple[str, str], int] = {}
+        self._free: dict[tuple[str, str], dt.datetime | None] = {}
 
     def add(self, intent: Intent) -> None:
         for budget in self._budgets(intent):
             key = (budget.name, budget.set_uid or "")
             self._counts[key] = self._count(key, budget) + 1
 
-    def exhausted(self, intent: Intent) -> str:
+    def exhausted(self, intent: Intent) -> tuple[str, dt.datetime | None]:
+        """Which budget is used up, and when it has room again; empty when none is."""
         uid = intent.appliance.set_uid
         for budget in self._budgets(intent):
             if self._count((budget.name, budget.set_uid or ""), budget) < budget.limit:
@@ -93,8 +97,8 @@ class _Spent:
             subject = uid if budget.set_uid else budget.name
             if self._moment.confirmations.cover(subject, self._moment.now):
                 continue
-            return f"budget used up: {budget.limit} {budget.name} in {budget.window_s} s"
-        return ""
+            return f"budget used up: {budget.limit} {budget.name} in {budget.window_s} s", self._free_at(budget)
+        return "", None
 
     def _budgets(self, intent: Intent) -> Iterable[Budget]:
         return limit.budgets(
@@ -104,15 +108,30 @@ class _Spent:
     def _count(self, key: tuple[str, str], budget: Budget) -> int:
         found = self._counts.get(key)
         if found is None:
-            since = self._moment.now - dt.timedelta(seconds=budget.window_s)
-            found = sum(
-                1
-                for intent in self._recent
-                if intent.created_at > since
-                and budget.covers(intent.action_class, intent.tenant, intent.appliance.set_uid, intent.cloud)
-            )
-            self._counts[key] = found
+            found = self._counts[key] = len(self._covered(budget))
         return found
+
+    def _covered(self, budget: Budget) -> list[dt.datetime]:
+        """When those were recorded that it counts."""
+        since = self._moment.now - dt.timedelta(seconds=budget.window_s)
+        return [
+            intent.created_at
+            for intent in self._recent
+            if intent.created_at > since
+            and budget.covers(intent.action_class, intent.tenant, intent.appliance.set_uid, intent.cloud)
+        ]
+
+    def _free_at(self, budget: Budget) -> dt.datetime | None:
+        """When the first of those that stand in the way leaves the window; None for a budget that lets nothing pass."""
+        key = (budget.name, budget.set_uid or "")
+        if key not in self._free:
+            # What passes in this very tick leaves last.
+            counted = sorted(self._covered(budget))
+            too_many = self._count(key, budget) - budget.limit
+            begun = counted[too_many] if too_many < len(counted) else self._moment.now
+            free = begun + dt.timedelta(seconds=budget.window_s) if budget.limit > 0 else None
+            self._free[key] = free
+        return self._free[key]
 
 
 def findings(

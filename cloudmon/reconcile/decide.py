@@ -70,7 +70,7 @@ def decide(case: Case, market: Market, request: Request | None, *, open_incarnat
     if request is not None:
         return _asked(case, request)
     if aset.spec.lease.start is not None and now < aset.spec.lease.start:
-        return Waiting(case.subject, "its lease has not begun", aset.spec.lease.start)
+        return Waiting(case.subject, "its lease has not begun", aset.spec.lease.start, lasts=True)
     if case.control(ControlKind.PAUSE):
         return _paused(case)
     # What was given back to it was lost again and again: no more of that until somebody wants it.
@@ -92,7 +92,7 @@ def decide(case: Case, market: Market, request: Request | None, *, open_incarnat
     if member.state in _NODE_STATES and member.wanted is not Power.RUNNING:
         return _power_down(case, Origin.REQUEST, "is wanted " + member.wanted.value)
     if case.control(ControlKind.MAINTENANCE):
-        return Waiting(case.subject, "is in maintenance", None) if _wants(case) else None
+        return _maintained(case)
     if member.state in STOPPED_STATES or member.state is ApplianceState.ISOLATED:
         return _power_up(case)
     if member.state is ApplianceState.FAULTED:
@@ -113,7 +113,14 @@ def _paused(case: Case) -> Waiting | None:
     control = case.aset.control(ControlKind.PAUSE, case.member.ordinal, case.now)
     if control is None or not _wants(case):
         return None
-    return Waiting(case.subject, f"is paused by {control.owner}: {control.reason}", control.until)
+    return Waiting(case.subject, f"is paused by {control.owner}: {control.reason}", control.until, lasts=True)
+
+
+def _maintained(case: Case) -> Waiting | None:
+    control = case.aset.control(ControlKind.MAINTENANCE, case.member.ordinal, case.now)
+    if control is None or not _wants(case):
+        return None
+    return Waiting(case.subject, "is in maintenance", control.until, lasts=True)
 
 
 # --- the end ----------------------------------------------------------------------------------------------------
@@ -127,7 +134,7 @@ def _retire(case: Case, why: str, *, open_incarnations: bool) -> Decision:
     if protect is not None and member.state is not ApplianceState.RETIRING:
         return Waiting(
             case.subject, f"is to be retired ({why}), but is protected by {protect.owner}: {protect.reason}",
-            protect.until,
+            protect.until, lasts=True,
         )  # fmt: skip
     # What is ending already is pursued by ``endings``.
     if member.state is ApplianceState.RETIRING or (member.state is ApplianceState.REQUESTED and open_incarnations):
@@ -289,7 +296,7 @@ def _asked(case: Case, request: Request) -> Decision:
         return step(case, Verb.SNAPSHOT, Origin.REQUEST, why, request_id=request.id)
     if request.verb is RequestVerb.REPLACE:
         if case.control(ControlKind.PROTECT):
-            return Waiting(case.subject, "is protected and is not replaced", None)
+            return Waiting(case.subject, "is protected and is not replaced", None, lasts=True)
         return end(case, ApplianceState.REQUESTED, why, Origin.REQUEST, ActionClass.DESTRUCTIVE, request.id)
     return None
 
@@ -336,7 +343,7 @@ def _heal(case: Case) -> Decision:
     if case.now < due:
         return Waiting(case.subject, "the fault is young", due)
     if not healing.ladder:
-        return Waiting(case.subject, "its policy has no ladder", None)
+        return Waiting(case.subject, "its policy has no ladder", None, lasts=True)
     if member.rung >= healing.max_attempts:
         return _stuck(case, f"{member.rung} actions did not end the fault", again=True)
     # What a cloud cannot do is no rung there.
@@ -350,7 +357,7 @@ def _heal(case: Case) -> Decision:
     if rung == "stop-start":
         return step(case, Verb.STOP, Origin.OBSERVATION, why, climbs=True)
     if case.control(ControlKind.PROTECT):
-        return Waiting(case.subject, "is protected and is not replaced", None)
+        return Waiting(case.subject, "is protected and is not replaced", None, lasts=True)
     # Neither shown nor denied by its cloud: that it failed once is no proof of anything now.
     if case.node is None:
         return Waiting(case.subject, _UNLISTED, None)
@@ -427,7 +434,7 @@ def _stuck(case: Case, message: str, *, again: bool = False) -> Decision:
     before = case.findings.get((finding.kind, finding.subject))
     # An incident of before, about less than this, goes on as this one.
     if before is not None and before.message == finding.message:
-        return Waiting(case.subject, "an incident is open: " + message, None)
+        return Waiting(case.subject, "an incident is open: " + message, None, lasts=True)
     return Change(
         tenant=case.member.tenant,
         appliance=case.member.id,

@@ -107,7 +107,7 @@ def launch(case: Case, market: Market) -> Step | Waiting:
     if lost is not None:
         back = f"cloudmon adopt {lost.cloud} {lost.node.id} --set {aset.name} --ordinal {member.ordinal}"
         reason = f"has node {lost.node.id} on {lost.cloud}, of which the store does not know: `{back}` takes it back"
-        return Waiting(case.subject, f"{reason}, `cloudmon orphans end` ends it", None)
+        return Waiting(case.subject, f"{reason}, `cloudmon orphans end` ends it", None, lasts=True)
     if market.room <= 0:
         return Waiting(case.subject, "waits for the launches before it", case.now)
     offer = market.take(member.set_uid)
@@ -115,7 +115,8 @@ def launch(case: Case, market: Market) -> Step | Waiting:
         choices = market.rankings.get(member.set_uid, ())
         why = choices[0].reason if choices else "no offers are known"
         again = reopens_at(market, member.set_uid, aset.spec.healing.backoff_max_s, moment.now)
-        return Waiting(case.subject, f"no offer fits: {why}", again)
+        # While none are known somebody is asked; those that are known do not get any larger.
+        return Waiting(case.subject, f"no offer fits: {why}", again, lasts=bool(choices))
     number = member.incarnation + 1
     token = str(Token(market.estate, member.set_uid, member.ordinal, number))
     intent = cases.new_intent(

@@ -31,6 +31,8 @@ class Held:
 
     step: Step
     breaker: str
+    until: dt.datetime | None = None
+    """When it lets this step pass, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Waiting:
     """Why it is to be replaced, where that is what waits: people are shown it among what would be done."""
     rule: str = ""
     """Key of the rule whose action waits; empty when it is none's."""
+    lasts: bool = False
+    """Whether it goes on for as long as nobody acts, or until an instant that somebody set: no patience helps."""
 
 
 @dataclass(frozen=True, slots=True)

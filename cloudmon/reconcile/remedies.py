@@ -65,7 +65,7 @@ def treat(  # one thing each, named by the caller
         control = case.aset.control(kind, member.ordinal, now)
         if control is not None:
             why, until = f"{symptoms[0].message}; held by {kind} of {control.owner}", control.until
-            return Waiting(case.subject, why, until, rule=symptoms[0].key)
+            return Waiting(case.subject, why, until, rule=symptoms[0].key, lasts=True)
     # What an agent that fell silent was to do holds nothing up: a boot may be what it needs.
     awaited = [one for one in under_way if _awaited(one, takes=takes, heard=heard)]
     if awaited:
@@ -129,7 +129,7 @@ def _rung(case: Case, symptom: Symptom, *, takes: Container[str]) -> Decision:
     remedy = acting[min(state.rung - told, len(acting) - 1)]
     why = f"{symptom.key}: {symptom.message}; rung {state.rung + 1}, {remedy.verb}"
     if remedy.verb == "replace" and case.control(ControlKind.PROTECT):
-        return Waiting(case.subject, f"{symptom.message}; it is protected and is not replaced", None)
+        return Waiting(case.subject, f"{symptom.message}; it is protected and is not replaced", None, lasts=True)
     if remedy.verb == "replace":
         ended = decide.end(case, ApplianceState.REQUESTED, why, Origin.OBSERVATION, ActionClass.DESTRUCTIVE)
         return _climbing(ended, case, symptom)
@@ -219,7 +219,7 @@ def _stuck(case: Case, symptom: Symptom, why: str) -> Decision:
     """Nothing more is tried; an open incident says so until the condition ends or somebody acts."""
     subject = f"{case.subject}:{symptom.key}"
     if (FindingKind.INCIDENT, subject) in case.findings:
-        return Waiting(case.subject, f"an incident is open: {symptom.message}", None)
+        return Waiting(case.subject, f"an incident is open: {symptom.message}", None, lasts=True)
     message = f"{case.aset.name}/{case.member.ordinal}: {symptom.message}; {why}"
     evidence = {"incarnation": case.member.incarnation, "rule": symptom.key, "intent": symptom.state.intent_id}
     finding = Finding(FindingKind.INCIDENT, subject, case.member.tenant, "critical", message, evidence, case.now)

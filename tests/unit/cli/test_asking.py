@@ -291,6 +291,17 @@ def test_a_running_monitor_does_what_is_asked(cli: Any, real_time: SystemClock) 
     assert len(cli.json("monitors")) == 1
 
 
+def test_what_waits_for_somebody_ends_an_apply_beside_it(cli: Any, real_time: SystemClock) -> None:
+    cli.config.write_text(cli.config.read_text().replace("boot_s = 4", "boot_s = 0"))
+    with working(open_service(cli.config, real_time)):
+        cli("apply", "--yes")
+        cli("sets", "pause", "storefront", *REASON)
+        cli("act", "storefront/1", "stop", *REASON, "--no-wait")
+        said = cli("apply", "--yes", code=3).stderr
+    assert "a monitor runs on this store and does it" in said
+    assert "the rest waits: storefront/1: is paused by cli:" in said
+
+
 def test_its_refusal_is_shown(cli: Any, real_time: SystemClock) -> None:
     cli.config.write_text(cli.config.read_text().replace("boot_s = 4", "boot_s = 0"))
     with working(open_service(cli.config, real_time)):

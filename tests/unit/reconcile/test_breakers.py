@@ -82,6 +82,23 @@ def test_what_is_to_be_done_otherwise_passes_in_the_place_of_what_is_held() -> N
 
 
 @pytest.mark.parametrize(
+    ("limit", "recent", "free"),
+    [
+        (1, [terminate(9, created_at=ago(600))], ahead(3_000)),
+        (1, [terminate(8, created_at=ago(60)), terminate(9, created_at=ago(600))], ahead(3_540)),
+        (2, [terminate(9, created_at=ago(600))], ahead(3_000)),
+        (1, [], ahead(3_600)),
+        (0, [], None),
+    ],
+    ids=["one of before", "more than it lets pass", "one of before and one of now", "one of now", "none ever passes"],
+)
+def test_a_used_up_budget_says_when_it_has_room_again(limit: int, recent: list[Intent], free: Any) -> None:
+    steps = [step(terminate(ordinal)) for ordinal in (1, 2)]
+    _, held = breakers.judge(steps, recent, moment(limits=limited(per_set=limit)), {})
+    assert [one.until for one in held][-1:] == [free]
+
+
+@pytest.mark.parametrize(
     ("recent", "passed"),
     [
         (terminate(created_at=ago(3_599)), 0),
