@@ -18,11 +18,11 @@ from .malware.watch import Watch
 from .upgrade import Upgrade
 
 RESTART_S = 120.0
-"""Seconds that an application has to come up after it was updated."""
+"""Seconds that an application has to come up after it was installed or updated."""
 
 ALLOWED = {
     "report_now": ((), ()),
-    "app_install": ((), ("application", "package", "version")),
+    "app_install": ((), ("application", "package", "version", "restart")),
     "app_update": ((), ("application", "package", "version", "restart")),
     "app_remove": ((), ("application", "package")),
     "app_restart": (("application",), ()),
@@ -147,20 +147,19 @@ class Verbs:
         name = arguments.get("package") or (application.package if application is not None else "")
         if not name:
             return Outcome(False, f"{arguments.get('application', '')} declares no package")
-        if verb == "app_install":
-            return self._installer.install(name, arguments.get("version", ""), until)
-        if verb == "app_update":
-            done = self._installer.update(name, arguments.get("version", ""), until)
-            if not done.ok or application is None or arguments.get("restart") != "yes":
-                return done
-            return self._restarted(application, done, until)
-        return self._installer.remove(name, until)
+        if verb == "app_remove":
+            return self._installer.remove(name, until)
+        put = self._installer.install if verb == "app_install" else self._installer.update
+        done = put(name, arguments.get("version", ""), until)
+        if not done.ok or application is None or arguments.get("restart") != "yes":
+            return done
+        return self._restarted(application, done, until)
 
-    def _restarted(self, application: Application, updated: Outcome, until: float) -> Outcome:
-        """Updated, and started again so that what is installed is what runs."""
+    def _restarted(self, application: Application, put: Outcome, until: float) -> Outcome:
+        """Installed or updated, and started again so that what is installed is what runs."""
         done = self._controls.restart(application, min(until, self._clock.monotonic() + RESTART_S))
-        output = "\n".join(filter(None, (updated.output, done.output)))
-        error = "" if done.ok else f"{application.package} is updated, but {done.error}"
+        output = "\n".join(filter(None, (put.output, done.output)))
+        error = "" if done.ok else f"{application.package} is installed, but {done.error}"
         return done._replace(error=error, output=output)
 
     def _job(self, name: str, until: float) -> Outcome:

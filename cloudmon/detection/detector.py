@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cloudmon.detection import facts as known_facts
-from cloudmon.detection import judge, stepping
+from cloudmon.detection import judge, stepping, upkeep
 from cloudmon.detection.facts import Facts, Subject
 from cloudmon.detection.judge import Bench, Judged, Verdict
 from cloudmon.detection.policies import Rulebook
 from cloudmon.detection.rules import Ready, plain, printable
 from cloudmon.detection.stepping import Event, Stepped
-from cloudmon.model.actions import LogEntry
+from cloudmon.model.actions import LogEntry, Verb
 from cloudmon.model.appliances import ApplianceState
 from cloudmon.model.changes import Change, FindingEnd, RuleClear
 from cloudmon.model.findings import Finding, FindingKind
@@ -34,6 +34,7 @@ MOST_EVIDENCE, MOST_LISTED = 500, 20
 """Characters of a text, and items of a list, that a finding's evidence shows."""
 _AFTER_S = 0.001
 """An age passes its limit just after it reaches it."""
+_PUT = frozenset({Verb.APP_INSTALL.value, Verb.APP_UPDATE.value})
 _ENDED = frozenset({ApplianceState.RETIRING, ApplianceState.RETIRED})
 
 
@@ -150,7 +151,8 @@ class _Look:
         if stepped.fires and stepped.state is not None:
             seen = {plain(path): _evident(value) for path, value in (judged.facts or {}).items()}
             message = judged.ready.message(judged.item)
-            self._symptoms.append(Symptom(key, rule, judged.item, message, stepped.state, seen))
+            stands = upkeep.of(self._subject, self._now) if any(one.verb in _PUT for one in rule.then) else None
+            self._symptoms.append(Symptom(key, rule, judged.item, message, stepped.state, seen, stands))
         if judged.turns_in_s is not None:
             self._look_again(self._now + dt.timedelta(seconds=(judged.turns_in_s or RESTLESS_S) + _AFTER_S))
         if rule.on_unknown is not OnUnknown.IGNORE and facts.stale_at is not None:

@@ -27,7 +27,7 @@ class Terms(NamedTuple):
 
 TERMS: Mapping[Verb, Terms] = {
     Verb.REPORT_NOW: Terms(),
-    Verb.APP_INSTALL: Terms(("application",), ("version",), 900.0),
+    Verb.APP_INSTALL: Terms(("application",), ("version", "restart"), 900.0),
     Verb.APP_REMOVE: Terms(("application",), (), 600.0),
     Verb.APP_RESTART: Terms(("application",), (), 120.0),
     Verb.APP_STOP: Terms(("application",)),
@@ -52,9 +52,12 @@ OFFERED = tuple(sorted(GUEST_VERBS - STANDING))
 
 
 def class_of(verb: Verb, arguments: Mapping[str, str]) -> ActionClass:
-    """How much a command can hurt: an account that was made for somebody is taken back at no cost to others."""
+    """How much a command can hurt: an account that was made for somebody is taken back at no cost to others; to install
+    something disturbs nobody, as long as nothing is started again for it."""
     if verb is Verb.ACCOUNT_REVOKE and arguments.get("only_made") == "yes":
         return ActionClass.SAFE
+    if verb is Verb.APP_INSTALL and arguments.get("restart") == "yes":
+        return ActionClass.DISRUPTIVE
     return CLASS_OF[verb]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cloudmon.model.identity import ApplianceId
+from cloudmon.model.updates import Upkeep
 
 
 class OnUnknown(enum.StrEnum):
@@ -125,3 +126,5 @@ class Symptom:
     state: RuleState
     facts: Mapping[str, object] = field(default_factory=dict)
     """What it was found by, by path: evidence for what is done about it."""
+    upkeep: Upkeep | None = None
+    """How its applications stood, where the rule's ladder installs or updates one; None where nobody knows."""

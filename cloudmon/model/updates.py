@@ -64,6 +64,11 @@ class Version:
     since: dt.datetime | None = None
     restart_due: bool | None = None
 
+    @property
+    def absent(self) -> bool:
+        """Whether a version is wanted and it is known that none is installed."""
+        return self.outdated is True and not self.have
+
 
 class Made(NamedTuple):
     """What a node was asked for with. A named tuple: all members of a set may be read in a tick."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cloudmon.detection import upkeep as told
 from cloudmon.detection.facts import Subject
-from cloudmon.model.actions import Intent
+from cloudmon.model.actions import Intent, Verb
 from cloudmon.model.appliances import Member
 from cloudmon.model.changes import Timer, TimerKind
 from cloudmon.model.findings import Finding, FindingKind
@@ -27,6 +27,7 @@ OUTDATED = "outdated"
 """Of what is behind and not rolled out."""
 BACK = "rolled back"
 """Of a set that went back whole, since the roll-out failed."""
+_PUTS = (Verb.APP_UPDATE.value, Verb.APP_INSTALL.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ class Standing:
 
     @property
     def have(self) -> Mapping[str, int]:
-        """How many have which version; ``?`` stands for those of which nobody knows."""
-        found = Counter(one.version.have or "?" if one.version is not None else "?" for one in self.members)
+        """How many have which version: ``none`` where it is not installed, ``?`` where nobody knows."""
+        found = Counter(_had(one.version) for one in self.members)
         return dict(sorted(found.items()))
 
     @property
@@ -73,6 +74,12 @@ class Standing:
         """How many owe a restart of the application, how many a reboot."""
         restarts = sum(1 for one in self.members if one.version is not None and one.version.restart_due)
         return restarts, sum(1 for one in self.members if one.reboot_due)
+
+
+def _had(version: Version | None) -> str:
+    if version is None:
+        return "?"
+    return "none" if version.absent else version.have or "?"
 
 
 def of_set(store: Store, scope: Scope, aset: ApplianceSet, now: dt.datetime) -> list[Standing]:
@@ -216,7 +223,7 @@ def _state(
     if updates is None:
         return str(rollouts.State.DONE), f"{unknown} not known" if unknown else ""
     found = rollouts.decide(updates, phases, failed=False)
-    held = [one.message for one in findings if one.kind is FindingKind.HELD and one.message.startswith("app_update")]
+    held = [one.message for one in findings if one.kind is FindingKind.HELD and one.message.startswith(_PUTS)]
     reasons = [*dict.fromkeys(one.held for one in ones if one.held and one.phase is Phase.HELD), *held[:1]]
     if unknown:
         reasons.append(f"{unknown} not known")

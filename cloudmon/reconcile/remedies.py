@@ -7,6 +7,7 @@ while its node is there and well.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from cloudmon.model.appliances import ApplianceState, Power
 from cloudmon.model.changes import Change
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.policies import Remedy, RuleState, Symptom
-from cloudmon.model.sets import ControlKind
+from cloudmon.model.sets import ControlKind, Template
 from cloudmon.reconcile import accounts, commands, decide, power, remote
 from cloudmon.reconcile import case as cases
 from cloudmon.reconcile.case import Case
@@ -33,6 +34,8 @@ NOTIFY = "notify"
 """A rung that tells somebody, see :mod:`cloudmon.reconcile.calling`: not an action, and not counted as one."""
 POWER: Mapping[str, Power] = {"stop": Power.STOPPED, "suspend": Power.SUSPENDED, "isolate": Power.ISOLATED}
 """Remedies that change what the appliance is wanted to be, and so are kept."""
+_OF_PACKAGES = re.compile(r"\b(packages|versions)\b")
+"""In the list that a rule stands for the items of: they are packages."""
 
 
 def treat(  # one thing each, named by the caller
@@ -137,7 +140,7 @@ def _rung(case: Case, symptom: Symptom, *, takes: Container[str]) -> Decision:
         return _climbing(_brought(case, POWER[remedy.verb], why), case, symptom)
     verb = Verb(remedy.verb)
     if verb in GUEST_VERBS:
-        arguments = _arguments(remedy, symptom)
+        verb, arguments = _versioned(verb, _arguments(remedy, symptom, case.aset.spec.template), symptom)
         if verb is Verb.ACCOUNT_GRANT:
             access = accounts.wanted(case.aset, case.now).get(symptom.item)
             # Taken back meanwhile: the next look finds that nothing is wanted.
@@ -173,14 +176,35 @@ def able(remedy: Remedy, view: CloudView | None, *, takes: Container[str]) -> bo
     return view is not None and f"{verb}_node" in view.verbs
 
 
-def _arguments(remedy: Remedy, symptom: Symptom) -> dict[str, str]:
+def _versioned(verb: Verb, arguments: dict[str, str], symptom: Symptom) -> tuple[Verb, dict[str, str]]:
+    """The same, of an application with a wanted version: that one, and installed where there is none to update."""
+    stands = symptom.upkeep.of(arguments.get("application", "")) if symptom.upkeep is not None else None
+    if stands is None or verb not in (Verb.APP_INSTALL, Verb.APP_UPDATE):
+        return verb, arguments
+    version = {"version": stands.target} if stands.target else {}
+    return Verb.APP_INSTALL if stands.absent else verb, {**version, **arguments}
+
+
+def _arguments(remedy: Remedy, symptom: Symptom, template: Template) -> dict[str, str]:
     found = {name: value.replace("{item}", symptom.item) for name, value in remedy.arguments.items()}
-    # A rule that stands for each application, or for each account, means that one.
-    if remedy.verb.startswith("app_") and symptom.item:
-        found.setdefault("application", symptom.item)
+    # A rule that stands for each application or package, or for each account, means that one.
+    if remedy.verb.startswith("app_") and symptom.item and remedy.arguments.get("application", "{item}") == "{item}":
+        found["application"] = _application(symptom, template)
     if remedy.verb == Verb.ACCOUNT_REVOKE and symptom.item:
         found.setdefault("user", symptom.item)
     return found
+
+
+def _application(symptom: Symptom, template: Template) -> str:
+    """The application that a rule's item stands for: where that is a package, one that is installed from it, and among
+    several one that is behind."""
+    item, applications = symptom.item, template.applications
+    if item in applications and not _OF_PACKAGES.search(symptom.rule.each):
+        return item
+    stands = symptom.upkeep
+    of_package = [name for name, one in applications.items() if one.package == item]
+    behind = (name for name in of_package if stands is not None and (one := stands.of(name)) and one.outdated)
+    return next(behind, next(iter(of_package), item))
 
 
 def _brought(case: Case, wanted: Power, why: str) -> Decision:

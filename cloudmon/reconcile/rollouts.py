@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cloudmon.model.actions import OPEN_INTENTS, Intent, IntentState
@@ -92,14 +92,18 @@ def phase(seen: Seen, updates: Updates, now: dt.datetime) -> Phase:
         return Phase.HELD if seen.held else Phase.BEHIND
     if last.state in OPEN_INTENTS:
         return Phase.OUT
-    current = version is not None and version.outdated is False and version.state == "up"
+    at_it = version is not None and version.outdated is False
+    current = at_it and version is not None and version.state == "up"
+    # Somebody put it right, and it fell later: no matter of the roll-out.
+    fell_later = at_it and not current and _fell_later(version, last, updates, now)
     if last.evidence.get(UNDO):
-        return Phase.CURRENT if current else Phase.UNDONE
+        return Phase.CURRENT if current or fell_later else Phase.UNDONE
     if last.state is IntentState.FAILED:
         # It came up after all, or somebody put it right.
-        if current and version is not None and _steady(version, last, updates, now):
+        if fell_later or (current and version is not None and _steady(version, last, updates, now)):
             return Phase.CURRENT
-        unchanged = version is not None and version.have != "" and version.have == last.evidence.get(FROM)
+        known = version is not None and (version.have != "" or version.absent)
+        unchanged = known and version is not None and version.have == last.evidence.get(FROM)
         return Phase.REFUSED if unchanged else Phase.BROKEN
     return _settled(seen, last, updates, now)
 
@@ -109,10 +113,20 @@ def _steady(version: Version, last: Intent, updates: Updates, now: dt.datetime) 
     return now >= since + dt.timedelta(seconds=updates.healthy_s)
 
 
+def _deadline(last: Intent, updates: Updates) -> dt.datetime:
+    """Until when a member is watched."""
+    return (last.ended_at or last.created_at) + dt.timedelta(seconds=updates.healthy_s + updates.patience_s)
+
+
+def _fell_later(version: Version | None, last: Intent, updates: Updates, now: dt.datetime) -> bool:
+    """Whether it came into its present state when it had been watched to the end."""
+    deadline = _deadline(last, updates)
+    return now >= deadline and version is not None and version.since is not None and version.since > deadline
+
+
 def _settled(seen: Seen, last: Intent, updates: Updates, now: dt.datetime) -> Phase:
     """Of a member whose update came to a good end."""
-    version, ended_at = seen.version, last.ended_at or last.created_at
-    deadline = ended_at + dt.timedelta(seconds=updates.healthy_s + updates.patience_s)
+    version, deadline = seen.version, _deadline(last, updates)
     # Something got worse while it was watched.
     if seen.alarm is not None and last.created_at <= seen.alarm <= deadline:
         return Phase.BROKEN
@@ -122,8 +136,7 @@ def _settled(seen: Seen, last: Intent, updates: Updates, now: dt.datetime) -> Ph
     if now < deadline:
         return Phase.SETTLING
     # It was watched to the end, and fell later: no matter of the roll-out.
-    fell_later = version is not None and version.since is not None and version.since > deadline
-    return Phase.DONE if fell_later else Phase.BROKEN
+    return Phase.DONE if _fell_later(version, last, updates, now) else Phase.BROKEN
 
 
 class State(enum.StrEnum):
@@ -150,7 +163,8 @@ class Decision:
     """The member that it failed at, while it is known."""
 
 
-_TOUCHED = (Phase.BROKEN, Phase.SETTLING, Phase.DONE)
+TOUCHED = (Phase.BROKEN, Phase.SETTLING, Phase.DONE)
+"""What goes back where a roll-out failed, in this order."""
 _FAILED = frozenset({Phase.BROKEN, Phase.REFUSED, Phase.UNDONE})
 _LEFT = frozenset({Phase.BEHIND, Phase.HELD, Phase.UNKNOWN})
 
@@ -171,7 +185,7 @@ def decide(  # one thing each, named by the caller
         phases: of the set's living members, by ordinal.
         failed: whether it has failed before: an incident says so.
         out: members out of service for another reason.
-        held: ordinals that nothing can be done to now.
+        held: ordinals that nothing can be done to now, and those that have nothing to go back to.
         first: ordinals that go before the others.
     """
     order = sorted(phases, key=lambda n: (n not in first, n))
@@ -179,7 +193,7 @@ def decide(  # one thing each, named by the caller
     culprits = [n for n in order if phases[n] in _FAILED]
     # It failed: nothing more is updated, and what was goes back, the broken first.
     if failed or culprits:
-        touched = [n for kind in _TOUCHED for n in order if phases[n] is kind and n not in held]
+        touched = [n for kind in TOUCHED for n in order if phases[n] is kind and n not in held]
         room = max(0, updates.batch - busy)
         undo = tuple(touched[:room]) if updates.on_failure == "roll-back" else ()
         return Decision(State.FAILED, undo=undo, broken=culprits[0] if culprits else None)
@@ -202,6 +216,11 @@ def by_ordinal(intents: Iterable[Intent]) -> dict[int, tuple[Intent, ...]]:
             continue
         found[intent.appliance.ordinal] = (*found.get(intent.appliance.ordinal, ()), intent)
     return found
+
+
+def before(intents: Sequence[Intent]) -> str:
+    """The version that a member goes back to if its roll-out fails, by its part of that; empty where it had none."""
+    return str(intents[-1].evidence.get(FROM) or "") if intents else ""
 
 
 def passed_over(member: Member, intents: Iterable[Intent], now: dt.datetime) -> str:

@@ -17,6 +17,7 @@ from cloudmon.model.commands import unfetched
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import ApplianceId
 from cloudmon.model.sets import ApplianceSet
+from cloudmon.model.updates import Version
 from cloudmon.reconcile import commands, decide, replacing, rollouts
 from cloudmon.reconcile.case import Case
 from cloudmon.reconcile.decide import Decision
@@ -25,6 +26,10 @@ from cloudmon.reconcile.picture import Estate
 from cloudmon.reconcile.plan import Step, Waiting
 from cloudmon.reconcile.rollouts import Phase, Seen, State
 from cloudmon.reconcile.sights import GONE, ROLLOUT, Rollout, Sight, alarm, laid
+
+MOST_NAMED = 10
+"""Members that an incident names one by one."""
+_CHANGED = (*rollouts.TOUCHED, Phase.OUT)
 
 
 def keys(estate: Estate, now: dt.datetime) -> list[str]:
@@ -66,7 +71,7 @@ def due(sight: Sight) -> Iterator[Decision]:
 
 def _rollouts(estate: Estate) -> list[Rollout]:
     """Those in which something may be due: somebody is outdated, was updated lately, or an incident is open."""
-    lately = {one.appliance.set_uid for one in estate.recent if one.verb is Verb.APP_UPDATE}
+    lately = {one.appliance.set_uid for one in estate.recent if one.verb in (Verb.APP_UPDATE, Verb.APP_INSTALL)}
     lately |= {finding.subject.partition("/")[0] for finding in estate.findings if ROLLOUT in finding.evidence}
     found: dict[tuple[str, str, str], int] = {}
     for appliance, kept in estate.inside.upkeep.items():
@@ -89,12 +94,11 @@ def phases(rollout: Rollout, sight: Sight) -> dict[int, tuple[Phase, str]]:
     told = rollouts.by_ordinal(asked)
     found: dict[int, tuple[Phase, str]] = {}
     for member in sight.members.get(rollout.aset.uid, ()):
-        kept = sight.estate.inside.kept(member)
-        version = kept.of(rollout.application) if kept is not None else None
+        version = _version(member, rollout, sight)
         intents = told.get(member.ordinal, ())
         if member.state in GONE or not (intents or (version is not None and version.target == rollout.target)):
             continue
-        held = _held(member, sight, Verb.APP_UPDATE) or rollouts.passed_over(member, asked, now)
+        held = _held(member, sight, _verb(version)) or rollouts.passed_over(member, asked, now)
         seen = Seen(member.incarnation, version, intents, alarm(member, sight.estate.findings), held)
         found[member.ordinal] = (rollouts.phase(seen, rollout.updates, now), held)
     return found
@@ -140,7 +144,9 @@ def _roll(
 ) -> Iterator[Decision]:
     aset, key = rollout.aset, rollout.key
     failed = any(one.evidence.get(ROLLOUT) == key for one in sight.estate.findings)
-    held = {n for n, (_, why) in standing.items() if why or ApplianceId(aset.uid, n) in taken}
+    told = rollouts.by_ordinal(sight.asked.get(key, ()))
+    stay = [n for n, (one, _) in standing.items() if one in _CHANGED and not rollouts.before(told.get(n, ()))]
+    held = {n for n, (_, why) in standing.items() if why or ApplianceId(aset.uid, n) in taken}.union(stay)
     found = rollouts.decide(
         rollout.updates,
         {n: one for n, (one, _) in standing.items()},
@@ -148,45 +154,55 @@ def _roll(
         out=_out(aset, sight, key),
         held=held,
     )
-    if found.state is State.FAILED and not failed and found.broken is not None:
-        yield _stopped(rollout, found.broken, sight.moment.now)
     members = {one.ordinal: one for one in sight.members.get(aset.uid, ())}
-    told = rollouts.by_ordinal(sight.asked.get(key, ()))
+    if found.state is State.FAILED and not failed and found.broken is not None:
+        verb = _verb(_version(members[found.broken], rollout, sight))
+        yield _stopped(rollout, found.broken, verb, stay, sight.moment.now)
     for ordinal in found.update:
-        version = _have(members[ordinal], rollout, sight)
-        why = f"roll-out of {rollout.application} {rollout.target}: has {version or 'another version'}"
-        evidence = {ROLLOUT: key, rollouts.FROM: version}
-        yield _step(sight.case(members[ordinal]), rollout, rollout.target, why, evidence)
+        version = _version(members[ordinal], rollout, sight)
+        have = version.have if version is not None else ""
+        why = f"roll-out of {rollout.application} {rollout.target}: has {have or 'none'}"
+        evidence = {ROLLOUT: key, rollouts.FROM: have}
+        yield _step(sight.case(members[ordinal]), rollout, rollout.target, why, evidence, _verb(version))
     for ordinal in found.undo:
-        before = str(told[ordinal][-1].evidence.get(rollouts.FROM, "")) if ordinal in told else ""
-        if before:
-            why = f"roll-out of {rollout.application} {rollout.target} failed: back to {before}"
-            yield _step(sight.case(members[ordinal]), rollout, before, why, {ROLLOUT: key, rollouts.UNDO: True})
+        before = rollouts.before(told[ordinal])
+        why = f"roll-out of {rollout.application} {rollout.target} failed: back to {before}"
+        back = {ROLLOUT: key, rollouts.UNDO: True}
+        yield _step(sight.case(members[ordinal]), rollout, before, why, back, Verb.APP_UPDATE)
     for ordinal, (phase, why) in standing.items():
         if phase is Phase.HELD and found.state is not State.FAILED:
             yield Waiting(f"{aset.uid}/{ordinal}", f"{rollout.application} {rollout.target} is to come: {why}", None)
 
 
-def _have(member: Member, rollout: Rollout, sight: Sight) -> str:
+def _version(member: Member, rollout: Rollout, sight: Sight) -> Version | None:
     kept = sight.estate.inside.kept(member)
-    version = kept.of(rollout.application) if kept is not None else None
-    return version.have if version is not None else ""
+    return kept.of(rollout.application) if kept is not None else None
 
 
-def _step(case: Case, rollout: Rollout, version: str, why: str, evidence: Mapping[str, object]) -> Step:
+def _verb(version: Version | None) -> Verb:
+    """What brings an application to its version: what is not there cannot be updated."""
+    return Verb.APP_INSTALL if version is not None and version.absent else Verb.APP_UPDATE
+
+
+def _step(case: Case, rollout: Rollout, version: str, why: str, evidence: Mapping[str, object], verb: Verb) -> Step:
     told = {"application": rollout.application, "version": version, "restart": "yes"}
-    step = commands.opened(case, Verb.APP_UPDATE, told, Origin.WANTED, why, rollout.key)
+    step = commands.opened(case, verb, told, Origin.WANTED, why, rollout.key)
     intent = replace(step.intent, evidence={**step.intent.evidence, **evidence})
     return replace(step, intent=intent, change=replace(step.change, opens_intent=intent))
 
 
-def _stopped(rollout: Rollout, ordinal: int, now: dt.datetime) -> Change:
-    """It failed: nothing more is updated, and an open incident says so for as long as somebody is behind."""
+def _stopped(rollout: Rollout, ordinal: int, verb: Verb, stay: Sequence[int], now: dt.datetime) -> Change:
+    """It failed: nothing more is updated, and an open incident says so for as long as somebody is behind, with the
+    command that puts it right by ``verb``, and who will ``stay`` as it is for want of an earlier version."""
     aset, what = rollout.aset, f"{rollout.application} {rollout.target}"
     then = "what was updated goes back" if rollout.updates.on_failure == "roll-back" else "nothing is taken back"
+    if stay and rollout.updates.on_failure == "roll-back":
+        named = ", ".join(f"{n}" for n in stay[:MOST_NAMED]) + (", …" if len(stay) > MOST_NAMED else "")
+        then += f", but for {named}: there was no earlier version, and what was installed stays"
     message = (
         f"{aset.name}/{ordinal}: the roll-out of {what} stopped, since this one did not become well with it; {then}; "
-        f"name another version, or update by hand: cloudmon act {aset.name}/{ordinal} app_update"
+        f"name another version, or put it right by hand: cloudmon act {aset.name}/{ordinal} {verb} "
+        f'application={rollout.application} version={rollout.target} restart=yes --reason "by hand"'
     )
     evidence = {ROLLOUT: rollout.key, "generation": aset.generation, "application": rollout.application}
     subject = f"{aset.uid}/{ordinal}:rollout/{rollout.application}"

@@ -17,6 +17,7 @@ import machines
 import pytest
 from served import Estate, until
 
+from cloudmon.model.actions import Verb
 from cloudmon.model.findings import FindingKind
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor import standing
@@ -51,16 +52,17 @@ user_data = '''
 #!/bin/sh
 set -eu
 root="${{CLOUDMON_ROOT:?}}"
-[ -e "$root/usr/share/trial" ] && exit 0
+[ -e "$root/var/cache/apt/archives" ] && exit 0
 mkdir -p "$root/var/cache/apt/archives"
-cp "{shelf}/trial_1.0_all.deb" "$root/var/cache/apt/archives/"
-dpkg --root="$root" --force-not-root --force-bad-path --log=/dev/null -i "{shelf}/trial_1.0_all.deb"
+cp "{shelf}"/trial_*_all.deb "$root/var/cache/apt/archives/"
 '''
-[templates.web.applications.trial]
+[templates.web.applications.site]
 start = ["/usr/share/trial/serve"]
 match = "usr/share/trial/serve"
 package = "trial"
 version = "{version}"
+"""
+UPDATES = """
 [templates.web.updates]
 canary = 1
 batch = 2
@@ -69,6 +71,19 @@ patience_s = 5
 [sets.web]
 template = "web"
 count = 3
+"""
+BY_RULE = """
+[sets.web]
+template = "web"
+count = 1
+[[policies]]
+name = "ours"
+[[policies.rules]]
+name = "behind"
+each = "declared.packages"
+when = "versions[item].outdated"
+backoff = "5s"
+then = [{ verb = "app_update", restart = "yes" }]
 """
 GOOD = "#!/bin/sh\nwhile :; do sleep 1; done\n"
 BAD = "#!/bin/sh\nexit 3\n"
@@ -101,9 +116,9 @@ class Rolled(Estate):
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.channel = free.getsockname()[1]
 
-    def want(self, version: str) -> None:
+    def want(self, version: str, how: str = UPDATES) -> None:
         told = {"url": self.url, "port": self.port, "channel": self.channel, "shelf": self.shelf, "version": version}
-        self.write(SETTINGS.format(**told))
+        self.write(SETTINGS.format(**told) + how)
 
     def offer(self, version: str, serve: str) -> None:
         """From now on every machine's package manager has this version on offer."""
@@ -141,7 +156,8 @@ def test_a_good_version_reaches_all_and_a_bad_one_its_canary_only(estate: Rolled
     deb(estate.shelf, "1.0", GOOD)
     estate.want("newest")
     with estate.running():
-        until(lambda: estate.have() == {"1.0": 3}, "all serve the first version")
+        until(lambda: estate.have() == {"1.0": 3}, "the first version is installed on all")
+        until(lambda: estate.state() == "done", "and serves")
 
         estate.offer("2.0", GOOD)
         until(lambda: estate.have() == {"2.0": 3}, "a good version reaches all")
@@ -151,14 +167,34 @@ def test_a_good_version_reaches_all_and_a_bad_one_its_canary_only(estate: Rolled
         until(lambda: estate.state() == "failed", "the canary does not become well")
         until(lambda: estate.have() == {"2.0": 3}, "it goes back")
         (found,) = json.loads(estate.cli("updates", "web", "-o", "json").stdout)
-    assert "the roll-out of trial 3.0 stopped" in found["why"]
+    assert "the roll-out of site 3.0 stopped" in found["why"]
     with estate.store() as store:
         incidents = [one for one in store.findings.open(EVERYONE) if one.kind is FindingKind.INCIDENT]
         aset = store.sets.named(EVERYONE, "web")
         assert aset is not None
         done = store.intents.of(EVERYONE, aset.uid)
     assert len(incidents) == 1
-    updated = [(one.arguments["version"], one.appliance.ordinal) for one in reversed(done) if one.arguments]
-    canary = updated[3][1]
-    assert {ordinal for version, ordinal in updated[:3] if version == "2.0"} == {1, 2, 3}
-    assert updated[3:] == [("3.0", canary), ("2.0", canary)]
+    told = [one for one in reversed(done) if one.verb in (Verb.APP_INSTALL, Verb.APP_UPDATE)]
+    changed = [(one.verb, one.arguments["version"], one.appliance.ordinal) for one in told]
+    canary = changed[6][2]
+    assert sorted(changed[:3]) == [(Verb.APP_INSTALL, "1.0", n) for n in (1, 2, 3)]
+    assert sorted(changed[3:6]) == [(Verb.APP_UPDATE, "2.0", n) for n in (1, 2, 3)]
+    assert changed[6:] == [(Verb.APP_UPDATE, "3.0", canary), (Verb.APP_UPDATE, "2.0", canary)]
+
+
+def test_a_rule_installs_and_updates_to_the_wanted_version_and_no_newer_one(estate: Rolled) -> None:
+    """It stands for a package, whose application is called otherwise."""
+    for version in ("1.0", "2.0", "3.0"):
+        deb(estate.shelf, version, GOOD)
+    estate.want("1.0", BY_RULE)
+    with estate.running():
+        until(lambda: estate.have() == {"1.0": 1}, "what was not there is installed")
+        estate.want("2.0", BY_RULE)
+        until(lambda: estate.have() == {"2.0": 1}, "another version is wanted and put")
+    with estate.store() as store:
+        aset = store.sets.named(EVERYONE, "web")
+        assert aset is not None
+        done = reversed(store.intents.of(EVERYONE, aset.uid))
+    changed = [(one.verb, one.arguments) for one in done if one.verb in (Verb.APP_INSTALL, Verb.APP_UPDATE)]
+    site = {"application": "site", "restart": "yes"}
+    assert changed == [(Verb.APP_INSTALL, {**site, "version": "1.0"}), (Verb.APP_UPDATE, {**site, "version": "2.0"})]

@@ -49,6 +49,21 @@ def deb(folder: Path, name: str, version: str) -> Path:
 
 
 @needs_dpkg
+def test_what_is_installed_is_started_when_that_is_asked_for(appliance: Appliance, monitor: StubMonitor) -> None:
+    archives = appliance.root / "var/cache/apt/archives"
+    archives.mkdir(parents=True)
+    deb(archives, "cloudmon-trial", "1.0")
+    site = {"package": "cloudmon-trial", "start": ["/bin/sleep", "71234"], "match": "sleep 71234"}
+    down = {**site, "start": ["/bin/false"], "match": "never there"}
+    monitor.config = {**monitor.config, "interval_s": 3600, "applications": {"site": site, "down": down}}
+    appliance.start()
+    for name, error in (("down", "cloudmon-trial is installed, but down ended at once with 1"), ("site", "")):
+        monitor.command(name, "app_install", application=name, version="1.0", restart="yes")
+        assert monitor.result(name)["error"] == error
+    assert monitor.sections["applications"]["site"]["state"] == "up"
+
+
+@needs_dpkg
 def test_files_in_apts_folder_are_installed_updated_and_removed_below_the_root_only(
     appliance: Appliance, monitor: StubMonitor
 ) -> None:

@@ -19,6 +19,7 @@ from cloudmon.model.appliances import ApplianceState
 from cloudmon.model.changes import FindingEnd, RuleClear
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.policies import Exemption, OnUnknown, Policy, Remedy, Rule, RuleState
+from cloudmon.model.sets import Application
 
 FULL = Rule(
     "full", "disks[item].used_share > 0.9", "disks", for_s=60, severity="critical", message="{item} is full",
@@ -67,6 +68,29 @@ class Watched:
 
 def disks(**used: float) -> Subject:
     return subject({"disks": {f"/{name}": {"used_share": share} for name, share in used.items()}})
+
+
+@pytest.mark.parametrize(
+    ("then", "told", "stands"),
+    [
+        ("app_update", {"nginx": {"version": "0.9-1", "manager": "dpkg"}}, ("0.9-1", "1.0", False)),
+        ("app_install", {"bash": {"version": "5", "manager": "dpkg"}}, ("", "1.0", True)),
+        ("notify", {}, None),
+    ],
+    ids=["outdated", "not installed", "nothing is installed or updated"],
+)
+def test_what_a_ladder_installs_is_known_with_its_wanted_version(
+    then: str, told: dict[str, object], stands: tuple[str, str, bool] | None
+) -> None:
+    """Known by application, whatever its package is called."""
+    rule = Rule("old", "versions[item].outdated", "declared.packages", then=(Remedy(then),))
+    site = {"site": Application(package="nginx", version="1.0")}
+    about = subject({"packages": told, "applications": {"site": {"state": "up", "candidate": "2.0-1"}}})
+    about = replace(about, template=replace(about.template, applications=site))
+    (symptom,) = Watched(detector(rule)).look(about).symptoms
+    version = symptom.upkeep.of("site") if symptom.upkeep is not None else None
+    assert symptom.item == "nginx"
+    assert (version and (version.have, version.target, version.absent)) == stands
 
 
 def test_a_condition_is_waited_for_found_treated_and_ended() -> None:

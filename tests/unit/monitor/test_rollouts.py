@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from watched import Watched, spec
 
-from cloudmon.model.actions import GUEST_VERBS, OPEN_INTENTS, Intent, IntentState, Verb
+from cloudmon.model.actions import GUEST_VERBS, OPEN_INTENTS, ActionClass, Intent, IntentState, Verb
 from cloudmon.model.changes import Change, IntentUpdate
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import ApplianceId
@@ -47,6 +47,8 @@ class Agents:
     silent: set[int] = field(default_factory=set)
     deaf: set[int] = field(default_factory=set)
     """Their agents fetch nothing, and are not missed yet."""
+    barren: set[int] = field(default_factory=set)
+    """Nothing can be installed there."""
     owes: set[int] = field(default_factory=set)
     ordered_off: set[int] = field(default_factory=set)
     reboots: set[int] = field(default_factory=set)
@@ -62,7 +64,7 @@ class Agents:
 
     def _told(self, ordinal: int, incarnation: int) -> Upkeep:
         have = self.have.setdefault(ordinal, "1.0")
-        state = "up" if self.works(have, ordinal) else "down"
+        state = "up" if have and self.works(have, ordinal) else "down"
         if ordinal in self.ordered_off:
             state = "stopped"
         version = Version(
@@ -89,7 +91,9 @@ class Agents:
     def _perform(self, intent: Intent) -> None:
         ordinal, now = intent.appliance.ordinal, self.of.clock.now()
         ok = True
-        if intent.verb is Verb.APP_UPDATE:
+        if ordinal in self.barren or (intent.verb is Verb.APP_UPDATE and not self.have[ordinal]):
+            ok = False
+        elif intent.verb in (Verb.APP_UPDATE, Verb.APP_INSTALL):
             version = intent.arguments["version"]
             self.have[ordinal], self.up_since[ordinal] = version, now
             ok = self.works(version, ordinal)
@@ -192,6 +196,57 @@ def test_one_that_goes_bad_in_a_later_batch_takes_all_of_them_back(tmp_path: Pat
     assert max(rolled.updated()) <= 6
     assert rolled.agents.most_out <= 4
     assert len(rolled.incidents()) == 1
+
+
+def test_what_is_not_installed_is_installed_by_canary_and_batches(tmp_path: Path) -> None:
+    rolled = begun(tmp_path, wanted(count=8), known=dict.fromkeys(range(1, 9), ""))
+    rolled.tick()
+    assert sorted(rolled.updated()) == [1, 2]
+    rolled.tick(20)
+    assert sorted(rolled.updated()) == list(range(1, 9))
+    assert (rolled.agents.most_out, rolled.incidents()) == (4, [])
+    aset = rolled.of.memory.sets.named(EVERYONE, "storefront")
+    assert aset is not None
+    told = [one for one in rolled.of.memory.intents.of(EVERYONE, aset.uid) if one.verb in GUEST_VERBS]
+    assert {one.verb for one in told} == {Verb.APP_INSTALL}
+    assert {one.action_class for one in told} == {ActionClass.DISRUPTIVE}
+
+
+def test_a_bad_version_that_was_installed_stays_and_the_incident_says_so(tmp_path: Path) -> None:
+    """What was there before goes back all the same, though no more than one may be out of service."""
+    known = {1: "", 2: "1.0", 3: "1.0", 4: "1.0"}
+    rolled = begun(tmp_path, wanted(count=4, batch=1), known=known)
+    rolled.agents.works = lambda version, ordinal: version == "1.0" or ordinal != 4
+    rolled.tick(60)
+    assert rolled.agents.have == {1: "2.0", 2: "1.0", 3: "1.0", 4: "1.0"}
+    (incident,) = rolled.incidents()
+    assert "but for 1: there was no earlier version" in incident.message
+    assert "storefront/4 app_update application=shop version=2.0 restart=yes --reason" in incident.message
+
+
+def test_one_that_could_not_be_installed_is_to_be_installed_by_hand(tmp_path: Path) -> None:
+    rolled = begun(tmp_path, wanted(count=4), known={1: ""})
+    rolled.agents.barren = {1}
+    rolled.tick(20)
+    (incident,) = rolled.incidents()
+    assert "cloudmon act storefront/1 app_install application=shop version=2.0 restart=yes" in incident.message
+    assert "but for" not in incident.message
+
+
+def test_a_roll_out_that_was_put_right_does_not_fail_when_the_application_falls_later(tmp_path: Path) -> None:
+    aset = wanted(count=2)
+    stopping = Updates(canary=2, batch=2, healthy_s=30, patience_s=60, on_failure="stop")
+    rolled = begun(tmp_path, replace(aset, template=replace(aset.template, updates=stopping)))
+    rolled.agents.works = lambda version, ordinal: version == "1.0" or ordinal != 1
+    rolled.tick(10)
+    assert len(rolled.incidents()) == 1
+    rolled.agents.works, rolled.agents.up_since[1] = lambda *_: True, rolled.of.clock.now()
+    rolled.tick(10)
+    assert rolled.incidents() == []
+    rolled.of.clock.advance(90)
+    rolled.agents.works, rolled.agents.up_since[1] = lambda _, ordinal: ordinal != 1, rolled.of.clock.now()
+    rolled.tick(10)
+    assert (rolled.incidents(), set(rolled.agents.have.values())) == ([], {"2.0"})
 
 
 def test_the_monitors_death_changes_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pictures import NOW, UID, ago, ahead, case, intent, member, node, request, unseen, view
 
 from cloudmon.cli.watching import under_way
-from cloudmon.model.actions import IntentState, Origin, Verb
+from cloudmon.model.actions import ActionClass, IntentState, Origin, Verb
 from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.changes import TimerClear, TimerKind
 from cloudmon.model.commands import FETCH_S, TERMS, fetch_by
@@ -102,6 +102,20 @@ def test_what_nobody_fetched_is_over_soon_and_what_was_fetched_has_its_whole_tim
     command = replace(intent(verb, state), created_at=ago(age_s), deadline=deadline)
     found = list(commands.review([command], {member().id: member()}, NOW))
     assert [change.intents[0].values["error"] for change in found] == [over] * bool(over)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [({}, ActionClass.SAFE), ({"restart": "yes"}, ActionClass.DISRUPTIVE), ({"restart": "no"}, ActionClass.SAFE)],
+    ids=["installed only", "started again for it", "not started again"],
+)
+def test_an_installation_counts_in_budgets_where_something_is_started_again(
+    arguments: dict[str, str], told: ActionClass
+) -> None:
+    found = commands.opened(
+        case(member(), node()), Verb.APP_INSTALL, {"application": "web", **arguments}, Origin.WANTED, "why"
+    )
+    assert found.intent.action_class is told
 
 
 @pytest.mark.parametrize(

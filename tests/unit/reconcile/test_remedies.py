@@ -16,7 +16,8 @@ from cloudmon.model.changes import Change
 from cloudmon.model.commands import FETCH_S, TERMS
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.policies import Remedy, Rule, RuleState, Symptom
-from cloudmon.model.sets import ControlKind
+from cloudmon.model.sets import Application, ControlKind, Template
+from cloudmon.model.updates import Upkeep, Version
 from cloudmon.reconcile import remedies
 from cloudmon.reconcile.decide import Decision
 from cloudmon.reconcile.picture import Inside
@@ -114,6 +115,62 @@ def test_arguments_name_what_the_rule_found() -> None:
     assert step(treated(symptom(asked, item="miner"))).intent.arguments == {"pid": "17", "name": "miner"}
     other = Remedy("app_stop", {"application": "shop"})
     assert step(treated(symptom(other))).intent.arguments == {"application": "shop"}
+
+
+SITES = {"site": Application(package="nginx", version="1.0"), "nginx": Application(package="web")}
+BEHIND = Version("site", "1.0", "0.9", "1.0", True)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "each", "item", "stands", "ordered"),
+    [
+        (Remedy("app_update"), "declared.packages", "nginx", BEHIND,
+         (Verb.APP_UPDATE, {"application": "site", "version": "1.0"})),
+        (Remedy("app_update", {"restart": "yes"}), "declared.packages", "nginx", replace(BEHIND, have=""),
+         (Verb.APP_INSTALL, {"application": "site", "version": "1.0", "restart": "yes"})),
+        (Remedy("app_install"), "versions", "nginx", replace(BEHIND, have=""),
+         (Verb.APP_INSTALL, {"application": "site", "version": "1.0"})),
+        (Remedy("app_update", {"application": "{item}"}), "declared.packages", "nginx", BEHIND,
+         (Verb.APP_UPDATE, {"application": "site", "version": "1.0"})),
+        (Remedy("app_update", {"version": "3"}), "declared.packages", "nginx", BEHIND,
+         (Verb.APP_UPDATE, {"application": "site", "version": "3"})),
+        (Remedy("app_update", {"application": "site"}), "", "", BEHIND,
+         (Verb.APP_UPDATE, {"application": "site", "version": "1.0"})),
+        (Remedy("app_update"), "declared.packages", "nginx", replace(BEHIND, target=""),
+         (Verb.APP_UPDATE, {"application": "site"})),
+        (Remedy("app_update"), "declared.packages", "nginx", None, (Verb.APP_UPDATE, {"application": "site"})),
+        (Remedy("app_update"), "declared.applications", "site", BEHIND,
+         (Verb.APP_UPDATE, {"application": "site", "version": "1.0"})),
+        (Remedy("app_restart"), "declared.packages", "nginx", replace(BEHIND, have=""),
+         (Verb.APP_RESTART, {"application": "site"})),
+        (Remedy("app_restart"), "declared.applications", "nginx", None,
+         (Verb.APP_RESTART, {"application": "nginx"})),
+        (Remedy("app_restart"), '["nginx"]', "nginx", None, (Verb.APP_RESTART, {"application": "nginx"})),
+        (Remedy("app_remove"), "packages", "curl", None, (Verb.APP_REMOVE, {"application": "curl"})),
+    ],
+    ids=["outdated", "not installed", "not installed, and to be", "the item is named", "another one is named",
+         "without items",
+         "nothing on offer is known", "nothing is known", "of an application", "not updated", "named like a package",
+         "from a list of names", "declared by none"],
+)  # fmt: skip
+def test_a_rule_about_a_package_means_the_application_that_is_installed_from_it(
+    remedy: Remedy, each: str, item: str, stands: Version | None, ordered: tuple[Verb, dict[str, str]]
+) -> None:
+    """In the version that is wanted; names of both may be mixed up."""
+    template = Template("web", {"*": "image-1"}, applications=SITES)
+    of = symptom(remedy, item=item)
+    told = Upkeep(1, (stands,)) if stands is not None else None
+    found = step(treated(replace(of, rule=replace(of.rule, each=each), upkeep=told), aset=aset(template=template)))
+    assert (found.intent.verb, found.intent.arguments) == ordered
+
+
+def test_of_several_applications_from_one_package_the_one_behind_is_meant() -> None:
+    sites = {"a": Application(package="nginx"), "b": Application(package="nginx", version="1.0")}
+    of = symptom(Remedy("app_update"), item="nginx")
+    told = Upkeep(1, (Version("a"), replace(BEHIND, application="b")))
+    template = Template("web", {"*": "image-1"}, applications=sites)
+    found = step(treated(replace(of, upkeep=told), aset=aset(template=template)))
+    assert found.intent.arguments == {"application": "b", "version": "1.0"}
 
 
 def test_the_worst_symptom_is_treated_first() -> None:

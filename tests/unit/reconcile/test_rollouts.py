@@ -34,8 +34,13 @@ def update(state: IntentState = IntentState.DONE, ended_s: float = 100, **other:
     return intent(Verb.APP_UPDATE, state, **told)
 
 
-def undo(state: IntentState = IntentState.DONE) -> Intent:
-    return update(state, 10, evidence={"undo": True})
+def undo(state: IntentState = IntentState.DONE, ended_s: float = 10) -> Intent:
+    return update(state, ended_s, evidence={"undo": True})
+
+
+def put(state: IntentState = IntentState.DONE) -> Intent:
+    """An installation where nothing was."""
+    return replace(update(state, evidence={"from": ""}), verb=Verb.APP_INSTALL)
 
 
 def seen(version: Version | None, *intents: Intent, **other: Any) -> Seen:
@@ -43,6 +48,8 @@ def seen(version: Version | None, *intents: Intent, **other: Any) -> Seen:
 
 
 DOWN = replace(NEW, state="down")
+FELL, OFF = replace(DOWN, since=ago(5)), replace(NEW, state="stopped", since=ago(5))
+NONE = replace(OLD, have="", state="down")
 FAILED = IntentState.FAILED
 
 
@@ -104,10 +111,22 @@ def test_what_nobody_fetched_is_no_part_of_the_roll_out() -> None:
         pytest.param(seen(replace(DOWN), update(FAILED)), Phase.BROKEN, id="failed-and-changed-it"),
         pytest.param(seen(None, update(FAILED)), Phase.BROKEN, id="failed-and-silent"),
         pytest.param(seen(NEW, update(FAILED)), Phase.CURRENT, id="failed-and-came-up-after-all"),
+        pytest.param(seen(FELL, update(FAILED, 9_000)), Phase.CURRENT, id="put-right-and-fell-much-later"),
+        pytest.param(seen(OFF, update(FAILED, 9_000)), Phase.CURRENT, id="put-right-and-stopped-later"),
+        pytest.param(seen(replace(FELL, have="3.0", outdated=True), update(FAILED, 9_000)), Phase.BROKEN,
+                     id="not-at-its-version-and-fell"),
+        pytest.param(seen(replace(FELL, since=ago(8_990)), update(FAILED, 9_000)), Phase.BROKEN, id="never-put-right"),
+        pytest.param(seen(FELL, update(FAILED, 300)), Phase.BROKEN, id="failed-and-fell-while-it-was-watched"),
+        pytest.param(seen(replace(NEW, since=ago(5)), update(FAILED, 9_000)), Phase.BROKEN, id="put-right-just-now"),
+        pytest.param(seen(NONE), Phase.BEHIND, id="not-installed"),
+        pytest.param(seen(NONE, put(FAILED)), Phase.REFUSED, id="could-not-be-installed"),
+        pytest.param(seen(DOWN, put(FAILED)), Phase.BROKEN, id="installed-and-did-not-come-up"),
+        pytest.param(seen(None, put(FAILED)), Phase.BROKEN, id="being-installed-and-silent"),
         pytest.param(seen(DOWN, update(), undo(IntentState.RECORDED)), Phase.OUT, id="being-taken-back"),
         pytest.param(seen(OLD, update(), undo()), Phase.UNDONE, id="taken-back"),
         pytest.param(seen(DOWN, update(), undo(FAILED)), Phase.UNDONE, id="could-not-be-taken-back"),
         pytest.param(seen(NEW, update(), undo()), Phase.CURRENT, id="put-right-by-hand"),
+        pytest.param(seen(FELL, update(), undo(ended_s=9_000)), Phase.CURRENT, id="put-right-by-hand-and-fell-later"),
         pytest.param(seen(OLD, update(incarnation=9)), Phase.BEHIND, id="on-another-node-since"),
     ],
 )  # fmt: skip
@@ -137,6 +156,12 @@ ROLLING, DONE, HELD, STOPPED = State.ROLLING, State.DONE, State.HELD, State.FAIL
         pytest.param([X, B, B], {}, Decision(STOPPED, undo=(1,), broken=1), id="a-broken-canary-goes-back"),
         pytest.param([R, B, B], {}, Decision(STOPPED, broken=1), id="a-refused-one-has-nothing-to-take-back"),
         pytest.param([D, D, X, S, B], {}, Decision(STOPPED, undo=(3, 4, 1), broken=3), id="broken-ones-first"),
+        pytest.param(
+            [X, D, D, D],
+            {"held": {1, 3}},
+            Decision(STOPPED, undo=(2, 4), broken=1),
+            id="who-has-nothing-to-go-back-to-keeps-nobody-else",
+        ),
         pytest.param([D, U, A, D], {}, Decision(STOPPED, undo=(1, 4), broken=2), id="no-more-than-a-batch"),
         pytest.param([U, B, B], {"failed": True}, Decision(STOPPED, broken=1), id="taken-back-and-not-begun-again"),
         pytest.param([B, B, B], {"failed": True}, Decision(STOPPED), id="an-incident-is-open"),
@@ -145,6 +170,11 @@ ROLLING, DONE, HELD, STOPPED = State.ROLLING, State.DONE, State.HELD, State.FAIL
 def test_whose_turn_it_is(phases: list[Phase], other: dict[str, Any], decision: Decision) -> None:
     by_ordinal = dict(enumerate(phases, 1))
     assert rollouts.decide(UPDATES, by_ordinal, **{"failed": False, **other}) == decision
+
+
+def test_a_member_goes_back_to_what_its_last_update_found_there() -> None:
+    found = [rollouts.before(one) for one in ([], [put()], [put(), update()], [update(evidence={})])]
+    assert found == ["", "", "1.0", ""]
 
 
 def test_who_wants_it_left_takes_nothing_back() -> None:
