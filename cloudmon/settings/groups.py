@@ -18,7 +18,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, f
 from cloudmon.model.offers import Price
 from cloudmon.settings.values import Count, Fraction, Seconds, WholeSeconds, money, number
 
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@:]*):([^/@]*)@")
+_PASSWORD_IN_URL = re.compile(r"(?<=postgresql://)([^/@:]*):(?:[^?]*|[^@]*)@|(?<=://)([^/@:]*):[^/]*@")
+"""A store's password may hold what ends one elsewhere, such as a slash."""
+_POSTGRESQL = re.compile(
+    r"postgresql://(?:[^:/]*(?::[^@]*)?@)?(?:\[[^/?]+\]|[^/:?]*)(?::(?P<port>[^/?]*))?(?:[/?].*)?", re.DOTALL
+)
+"""As SQLAlchemy takes it apart, which is too dear to import for this."""
 
 
 class Group(BaseModel):
@@ -47,7 +52,10 @@ class StoreSettings(Group):
     def _kind(cls, url: str) -> str:
         if url == "memory" or (url.startswith("sqlite:///") and len(url) > len("sqlite:///")):
             return url
-        if url.startswith("postgresql://"):
+        if parts := _POSTGRESQL.fullmatch(url):
+            port = parts["port"] or "5432"
+            if not (port.isascii() and port.isdecimal() and 0 < int(port) <= 65_535):
+                raise ValueError(f'has "{port}" for a port, which is no number from 1 to 65535')
             return url
         raise ValueError('must be "memory", sqlite:///<path> or postgresql://<user>@<host>/<name>')
 
@@ -69,7 +77,7 @@ class StoreSettings(Group):
 
 def shown(url: str) -> str:
     """``url`` with a password in it replaced by ``***``."""
-    return _PASSWORD_IN_URL.sub(r"\1:***@", url)
+    return _PASSWORD_IN_URL.sub(lambda found: f"{found[1] or found[2] or ''}:***@", url)
 
 
 class MonitorSettings(Group):

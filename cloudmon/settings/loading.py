@@ -45,7 +45,7 @@ def read(path: Path) -> tuple[Settings | None, list[SettingsError], sources.File
         environment, variables = sources.environment(Settings, file)
     except SettingsError as error:
         return None, [error], files
-    source = Source(str(path), variables)
+    source = Source(str(path), variables, file)
     table = sources.merged({"author": f"file:{path.stem}", **file}, environment)
 
     faults: list[SettingsError] = []

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -16,6 +16,10 @@ from cloudmon.plugins import nearest
 from cloudmon.settings.groups import shown
 
 Key = tuple[str | int, ...]
+
+NAMED = ("clouds", "templates", "sets", "notify")
+"""Groups whose keys are names; in a variable an underscore of such a name stands for its hyphen, and case does not
+count."""
 
 MASK = "***"
 _SECRET = re.compile(r"secret|password|passphrase|token|credential|user_data|(^|_)key$", re.IGNORECASE)
@@ -56,10 +60,12 @@ class Source:
     """As the user named it."""
     environment: Mapping[Key, str]
     """Variable by the key that it sets."""
+    written: Mapping[str, Any] = field(default_factory=dict)
+    """What stands in the file itself, before the environment is put over it."""
 
     def problem(self, key: Key, what: str, *, value: object = None, with_value: bool = True) -> SettingsError:
         """``<file>: <key> = <value> <what>.`` The value is masked where the key sounds like a secret."""
-        dotted = ".".join(_bare(part) for part in key)
+        dotted = _dotted(key)
         text = ""
         if with_value:
             text = MASK if any(_SECRET.search(str(part)) for part in key) else _text(value)
@@ -68,6 +74,28 @@ class Source:
         ending = "" if what.endswith(("?", ".")) else "."
         message = f"{place}: {dotted}{f' = {text}' if text else ''} {what}{ending}"
         return SettingsError(message, file="" if variable else self.file, key=dotted, value=text)
+
+    def missing(self, key: Key) -> SettingsError:
+        """That a key is not there. Where variables alone made the table that lacks it, they are blamed, not the file:
+        it is most often a misspelt name of something that stands there."""
+        depth = next((depth for depth in range(1, len(key)) if not self._is_written(key[:depth])), len(key))
+        made = key[:depth]
+        variable = next((name for at, name in self.environment.items() if at[:depth] == made), None)
+        if variable is None:
+            return self.problem(key, "is missing", with_value=False)
+        dotted = _dotted(key)
+        group = self.written.get(str(made[0]))
+        named = depth == 2 and made[0] in NAMED and isinstance(group, Mapping)
+        near = nearest(str(made[1]), list(group or ())) if named else ""
+        message = f"environment variable {variable}: {dotted} is missing, and {self.file} has no {_dotted(made)}{near}"
+        return SettingsError(f"{message}{'' if message.endswith('?') else '.'}", file="", key=dotted)
+
+    def _is_written(self, key: Key) -> bool:
+        """Whether the file says something at this key."""
+        found: Any = self.written
+        for part in key:
+            found = found.get(part) if isinstance(found, Mapping) else None
+        return found is not None
 
     def _variable(self, key: Key) -> str | None:
         for depth in range(len(key), 0, -1):
@@ -105,7 +133,7 @@ def of_validation(
             hidden = bool(under) or _SECRET.search(near) is not None
             found.append(source.problem(key, f"is an unknown key{near}", value=fault["input"], with_value=not hidden))
         elif kind == "missing":
-            found.append(source.problem(key, "is missing", with_value=False))
+            found.append(source.missing(key))
         else:
             secret = _is_secret(model, loc)
             value = MASK if secret else fault["input"]
@@ -182,6 +210,10 @@ def _unwrapped(annotation: Any) -> Any:
             if type(None) in get_args(annotation) or hasattr(annotation, "__metadata__"):
                 return argument
     return annotation
+
+
+def _dotted(key: Key) -> str:
+    return ".".join(_bare(part) for part in key)
 
 
 def _bare(part: str | int) -> str:

@@ -18,14 +18,10 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 from cloudmon.errors import SettingsError
 from cloudmon.plugins import nearest
 from cloudmon.settings import sentences
-from cloudmon.settings.sentences import Key, Source
+from cloudmon.settings.sentences import NAMED, Key, Source
 
 PREFIX = "CLOUDMON_"
 DELIMITER = "__"
-NAMED = ("clouds", "templates", "sets", "notify")
-"""Groups whose keys are names; in a variable an underscore of such a name stands for its hyphen, and case does not
-count."""
-
 Table = dict[str, Any]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 from collections.abc import Mapping
 from typing import Any, Final
 
+from libcloud.common.openstack import OpenStackBaseConnection
 from libcloud.compute.base import NodeDriver
 from libcloud.compute.providers import DRIVERS, get_driver
 
@@ -29,17 +31,35 @@ def names() -> list[str]:
 
 def find(name: str) -> type[NodeDriver]:
     """The class of a driver. ``Unsupported`` when it cannot be loaded."""
+    module, of_a_package, attribute = name.partition(":")
     try:
-        if ":" in name:
-            module, _, attribute = name.partition(":")
-            found: Any = getattr(importlib.import_module(module), attribute)
-        else:
-            found = get_driver(name.lower())
+        found: Any = importlib.import_module(module) if of_a_package else get_driver(name.lower())
     except Exception as error:  # get_driver raises a plain Exception for removed ones
         raise errors.Unsupported(f"the driver {name!r} cannot be loaded: {error}") from error
+    if of_a_package:
+        classes = _classes(found)
+        if not hasattr(found, attribute):
+            raise errors.Unsupported(f"{module} has no driver {attribute}{_near(attribute, sorted(classes))}")
+        found = getattr(found, attribute)
     if not (isinstance(found, type) and issubclass(found, NodeDriver)):
         raise errors.Unsupported(f"{name!r} is no compute driver of libcloud")
     return found
+
+
+def _classes(module: object) -> dict[str, type[NodeDriver]]:
+    """The drivers that a module has, by their names."""
+    return {
+        name: found
+        for name, found in vars(module).items()
+        if isinstance(found, type) and issubclass(found, NodeDriver) and found is not NodeDriver
+    }
+
+
+def _near(word: str, known: list[str]) -> str:
+    """The end of a sentence about a wrong name: the name that is meant, or what there is."""
+    same = [name for name in known if name.lower() == word.lower()]
+    close = same or difflib.get_close_matches(word, known, 1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}" if known else "; there is none"
 
 
 def settled(driver_class: type[NodeDriver], arguments: Mapping[str, Any]) -> type[NodeDriver]:
@@ -59,6 +79,29 @@ def _chooses(driver_class: type[NodeDriver], arguments: Mapping[str, Any]) -> bo
     except errors.Refused:
         return False
     return True
+
+
+def objection(driver_class: type[NodeDriver], arguments: Mapping[str, Any]) -> str:
+    """What the constructor has to say against ``arguments``, as far as that is seen without calling it, since some
+    call their cloud from there; empty text for nothing.
+
+    It holds no text of ``arguments``: there are secrets among them."""
+    try:
+        made = settled(driver_class, arguments)
+    except errors.Refused as error:
+        told = str(error)
+        for value in arguments.values():
+            told = told.replace(value, "***") if isinstance(value, str) and len(value) > 3 else told
+        return told
+    try:
+        inspect.signature(made.__init__).bind(None, **arguments)
+    except TypeError as error:
+        return f"{made.__name__} takes other arguments: {error}"
+    connection = getattr(made, "connectionCls", None)
+    if isinstance(connection, type) and issubclass(connection, OpenStackBaseConnection):
+        if not (connection.auth_url or arguments.get("ex_force_auth_url")):
+            return f"{made.__name__} needs ex_force_auth_url, the URL of its cloud's identity service"
+    return ""
 
 
 def make(driver_class: type[NodeDriver], arguments: Mapping[str, Any], *, timeout_s: float) -> NodeDriver:

@@ -138,13 +138,15 @@ class GenericOptions(Group):
     @field_validator("driver")
     @classmethod
     def _driver(cls, driver: str) -> str:
-        if ":" in driver:
-            return driver
         from cloudmon_providers.generic import drivers  # noqa: PLC0415 - libcloud, only for those who use it
 
-        if driver.lower() not in drivers.names():
+        if ":" not in driver and driver.lower() not in drivers.names():
             near = difflib.get_close_matches(driver.lower(), drivers.names(), 1)
             raise ValueError("is no compute driver of libcloud" + (f"; did you mean {near[0]!r}?" if near else ""))
+        try:
+            drivers.find(driver)
+        except errors.Unsupported as error:
+            raise ValueError(f"is refused: {error}") from error
         return driver
 
     @field_validator("codes")
@@ -191,6 +193,27 @@ class GenericOptions(Group):
                 "into name, or set tag_after_create.accept_risk = true if nobody else names nodes as cloudmon does"
             )
         return self
+
+    @model_validator(mode="after")
+    def _constructed(self) -> GenericOptions:
+        """A driver that cannot be made with these options is told of now, not at the first call. Credentials may be
+        missing, as in examples: they come from the environment of whoever calls the cloud."""
+        from cloudmon_providers.generic import drivers  # noqa: PLC0415 - libcloud, only for those who use it
+
+        given, found = self.constructor_arguments(), drivers.find(self.driver)
+        key, secret = {self.key_argument: "", **given}, {self.key_argument: "", self.secret_argument: "", **given}
+        wrong = [drivers.objection(found, arguments) for arguments in (given, key, secret)]
+        if all(wrong):
+            raise ValueError(f"are refused: {wrong[1]}")
+        return self
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """What the driver is made with, secrets in the clear."""
+        found = dict(self.arguments)
+        for name, secret in ((self.key_argument, self.key), (self.secret_argument, self.secret)):
+            if secret is not None:
+                found[name] = secret.get_secret_value()
+        return found
 
     @property
     def identity_in_create(self) -> bool:

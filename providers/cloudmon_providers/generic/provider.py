@@ -30,14 +30,14 @@ class GenericProvider(LibcloudProvider):
     def __init__(self, cloud: str, options: object, *, now: Callable[[], dt.datetime], timeout_s: float) -> None:
         self._options = GenericOptions.model_validate(options)
         self._constructor = drivers.find(self._options.driver)
-        driver_class = drivers.settled(self._constructor, self._arguments())
+        driver_class = drivers.settled(self._constructor, self._options.constructor_arguments())
         verbs = drivers.verbs(driver_class, self._options.verbs)
         super().__init__(cloud, now=now, driver_class=driver_class, dialect=reading.dialect(self._options, verbs))
         self._timeout_s = timeout_s
         self._catalogue: Catalogue | None = None
 
     def connect(self) -> NodeDriver:
-        return drivers.make(self._constructor, self._arguments(), timeout_s=self._timeout_s)
+        return drivers.make(self._constructor, self._options.constructor_arguments(), timeout_s=self._timeout_s)
 
     def reset(self) -> None:
         super().reset()
@@ -132,15 +132,6 @@ class GenericProvider(LibcloudProvider):
         return found
 
     # --- inside ----------------------------------------------------------------------------------------------------
-
-    def _arguments(self) -> dict[str, Any]:
-        """The constructor's arguments, secrets in the clear."""
-        options = self._options
-        found = dict(options.arguments)
-        for name, secret in ((options.key_argument, options.key), (options.secret_argument, options.secret)):
-            if secret is not None:
-                found[name] = secret.get_secret_value()
-        return found
 
     def _made(self, answer: Any) -> Node:
         """A driver's answer as one node."""

@@ -87,3 +87,50 @@ def test_what_a_container_platform_sets_for_a_service_of_our_name_is_left_alone(
     monkeypatch.setenv("CLOUDMON_PORT", "tcp://10.0.0.1:8787")
     monkeypatch.setenv("CLOUDMON_SERVICE_HOST", "10.0.0.1")
     assert settings.load(write()).author == "file:shop"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        pytest.param(
+            "CLOUDMON_SETS__STORFRONT__COUNT",
+            "3",
+            'sets.storfront.template is missing, and {file} has no sets.storfront; did you mean "storefront"?',
+            id="misspelt set",
+        ),
+        pytest.param(
+            "CLOUDMON_SETS__STORFRONT",
+            '{"count": 3}',
+            'sets.storfront.template is missing, and {file} has no sets.storfront; did you mean "storefront"?',
+            id="misspelt set, as a table",
+        ),
+        pytest.param(
+            "CLOUDMON_CLOUDS__EAST_2__LISTING_LAG_S",
+            "3",
+            'clouds.east-2.provider is missing, and {file} has no clouds.east-2; did you mean "east"?',
+            id="no such cloud",
+        ),
+        pytest.param(
+            "CLOUDMON_CLOUDS__EAST__PRICES__BIG__CURRENCY",
+            "EUR",
+            "clouds.east.prices.big.per_hour is missing, and {file} has no clouds.east.prices.",
+            id="half a table that is no named one",
+        ),
+    ],
+)
+def test_what_variables_alone_made_and_left_incomplete_is_their_fault(
+    write: Write, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
+) -> None:
+    """The file would be searched in vain: a misspelt name in a variable is the fault most often."""
+    monkeypatch.setenv(variable, value)
+    path = write()
+    sentences = [problem.message for problem in settings.problems(path)]
+    assert f"environment variable {variable}: {sentence.format(file=path)}" in sentences
+
+
+def test_what_the_file_began_and_left_incomplete_stays_the_files_fault(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDMON_SETS__BACK__COUNT", "3")
+    path = write("[sets.back]\ncount = 2\n")
+    assert [problem.message for problem in settings.problems(path)] == [f"{path}: sets.back.template is missing."]

@@ -42,7 +42,16 @@ def test_paths_are_relative_to_the_settings_file_and_made_absolute(write: Write,
     assert loaded.templates["x"].user_data == "#!/bin/sh"
 
 
-@pytest.mark.parametrize("url", ["memory", "sqlite:////srv/cloudmon.db", "postgresql://me@db/cloudmon"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory",
+        "sqlite:////srv/cloudmon.db",
+        "postgresql://me@db/cloudmon",
+        "postgresql://me:p:w@[::1]:5433/cloudmon?sslmode=require",
+        "postgresql://me@/cloudmon?host=/run/postgresql",
+    ],
+)
 def test_a_store_that_is_nowhere_relative_stays_as_it_is(write: Write, url: str) -> None:
     assert settings.load(write(f'[store]\nurl = "{url}"')).store.url == url
 

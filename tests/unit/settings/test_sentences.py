@@ -200,6 +200,16 @@ FAULTS = [
         id="unknown store",
     ),
     pytest.param(
+        text(rest='[store]\nurl = "postgresql://cm@127.0.0.1:abc/x"'),
+        'store.url = "postgresql://cm@127.0.0.1:abc/x" has "abc" for a port, which is no number from 1 to 65535.',
+        id="port that is none",
+    ),
+    pytest.param(
+        text(rest='[store]\nurl = "postgresql://cm:hunter2@[::1]:65536/x"'),
+        'store.url = "postgresql://cm:***@[::1]:65536/x" has "65536" for a port, which is no number from 1 to 65535.',
+        id="port too high",
+    ),
+    pytest.param(
         text(template='user_data = "a"\nuser_data_file = "b"'),
         "templates.web has both user_data and user_data_file; keep one.",
         id="user data twice",
@@ -279,6 +289,9 @@ SECRETS = [
     pytest.param('[store]\npasswrd = "hunter2"', id="misspelt password"),
     pytest.param('[store]\npassword = ["hunter2"]', id="password of a wrong type"),
     pytest.param('[store]\nurl = "postgres://me:hunter2@host/db"', id="password in a refused URL"),
+    pytest.param('[store]\nurl = "postgresql://me:a/hunter2@host:x/db"', id="password with a slash"),
+    pytest.param('[store]\nurl = "postgresql://me:a@hunter2@host:x/db"', id="password with an at"),
+    pytest.param('[store]\nurl = "postgresql://me:a?hunter2@host:x/db"', id="password with a question mark"),
     pytest.param('[templates.w]\nimages = {"*" = "i"}\nuser_data = ["hunter2"]', id="user data"),
     pytest.param('[templates.w]\nimages = {"*" = "i"}\nuser_dat = "hunter2"', id="misspelt user data"),
 ]
