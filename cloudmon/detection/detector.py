@@ -90,6 +90,7 @@ class Detector:
             for one in judged:
                 look.step(one, found, fresh=fresh)
             look.exempt(exempted)
+            look.again(found.told_at)
         look.rest()
         return look.diagnosis()
 
@@ -157,6 +158,10 @@ class _Look:
             self._look_again(self._now + dt.timedelta(seconds=(judged.turns_in_s or RESTLESS_S) + _AFTER_S))
         if rule.on_unknown is not OnUnknown.IGNORE and facts.stale_at is not None:
             self._look_again(facts.stale_at + dt.timedelta(seconds=_AFTER_S))
+
+    def again(self, at: dt.datetime | None) -> None:
+        """Something will be known then that is not known yet, though nothing changes."""
+        self._look_again(at + dt.timedelta(seconds=_AFTER_S) if at is not None else None)
 
     def exempt(self, exempted: Mapping[str, Exemption]) -> None:
         for exemption in exempted.values():

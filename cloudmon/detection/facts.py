@@ -59,6 +59,8 @@ class Subject:
     """What its probes came to last, by name, as far as they were ever asked."""
     accounts: Mapping[str, Access] = field(default_factory=dict)
     """The accounts that are granted on it now, by user."""
+    listened_since: dt.datetime | None = None
+    """Since when its agent could have been heard, had it been there: the monitor's start. None: always."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,10 @@ class Facts:
     """What still counts of what it said."""
     stale_at: dt.datetime | None
     """When that will count no more, if nothing comes; None when nothing counts now."""
+    awaited: bool | None
+    """Whether a report of its agent is missing that never told anything; None: it is too soon to tell."""
+    told_at: dt.datetime | None
+    """When it will not be too soon any more."""
     _put: dict[str, Mapping[str, object] | None] = field(default_factory=dict, repr=False, compare=False)
     """Groups that were put together already."""
 
@@ -103,14 +109,15 @@ def known(subject: Subject, now: dt.datetime) -> Facts:
     """The facts of an appliance at ``now``."""
     member, state = subject.member, subject.state
     heard_at = _heard_at(subject)
+    awaited, told_at = _awaited(subject, now)
     asked_until = min((one.stale_at for one in _answers(subject, now).values()), default=None)
     if state is None or heard_at is None or state.incarnation != member.incarnation:
-        return Facts(subject, now, {}, asked_until)
-    stale_at = heard_at + dt.timedelta(seconds=INTERVALS * _interval_s(subject) + PATIENCE_S)
+        return Facts(subject, now, {}, asked_until, awaited, told_at)
+    stale_at = heard_at + _patience(subject)
     counts = member.state is ApplianceState.RUNNING and heard_at >= member.since and now <= stale_at
     told = {name: section for name, section in state.sections.items() if isinstance(section, Mapping)} if counts else {}
     until = (stale_at if counts else None, asked_until)
-    return Facts(subject, now, told, min(filter(None, until), default=None))
+    return Facts(subject, now, told, min(filter(None, until), default=None), awaited, told_at)
 
 
 def _answers(subject: Subject, now: dt.datetime) -> dict[str, ProbeResult]:
@@ -134,6 +141,29 @@ def _heard_at(subject: Subject) -> dt.datetime | None:
         if said is not None and said.incarnation == incarnation and said.received_at is not None
     ]
     return max(heard, default=None)
+
+
+def _awaited(subject: Subject, now: dt.datetime) -> tuple[bool | None, dt.datetime | None]:
+    """Whether the first report of its present node is still to come; and when that can be told, where it cannot yet.
+
+    Nobody waits for an agent that was revoked. One that could not be heard before, since no monitor was there or since
+    it has only just enrolled, is given the time in which any other would have to report.
+    """
+    agent = subject.agent
+    own = agent if agent is not None and agent.incarnation == subject.member.incarnation else None
+    revoked = own is not None and own.revoked_at is not None
+    if not subject.template.agent or revoked or _heard_at(subject) is not None:
+        return False, None
+    starts = (subject.listened_since, own.enrolled_at if own is not None else None)
+    since = max(filter(None, starts), default=None)
+    if since is not None and now <= since + _patience(subject):
+        return None, since + _patience(subject)
+    return True, None
+
+
+def _patience(subject: Subject) -> dt.timedelta:
+    """How long an agent may say nothing."""
+    return dt.timedelta(seconds=INTERVALS * _interval_s(subject) + PATIENCE_S)
 
 
 def _interval_s(subject: Subject) -> int:
@@ -184,15 +214,15 @@ def _node(facts: Facts) -> Mapping[str, object] | None:
     return {name: value for name, value in found.items() if value != ""}
 
 
-def _report(facts: Facts) -> Mapping[str, object] | None:
+def _report(facts: Facts) -> Mapping[str, object]:
     subject = facts.subject
     heard_at = _heard_at(subject)
+    found: dict[str, object] = {"interval_s": _interval_s(subject)}
+    if facts.awaited is not None:
+        found["awaited"] = facts.awaited
     if heard_at is None:
-        return None
-    found: dict[str, object] = {
-        "age_s": _seconds(facts.now - heard_at),
-        "interval_s": _interval_s(subject),
-    }
+        return found
+    found["age_s"] = _seconds(facts.now - heard_at)
     agent, state = subject.agent, subject.state
     if agent is not None and agent.boot and agent.incarnation == subject.member.incarnation:
         found |= {"seq": agent.seq, "boot": agent.boot, "offset_s": agent.offset_s, "version": agent.version}
@@ -211,6 +241,7 @@ def _declared(facts: Facts) -> Mapping[str, object]:
         "packages": {one.package: one.version for one in template.applications.values() if one.package and one.version},
         "files": template.files,
         "file_hashes": template.file_hashes,
+        "boot_timeout_s": template.boot_timeout_s,
         "jobs": tuple(template.jobs),
         "probes": tuple(template.probes),
         "certificates": tuple(name for name, one in template.probes.items() if one.tls is not None),

@@ -53,6 +53,11 @@ _REPORT = Record(
         "seq": Field(WHOLE, "Number of the newest report since the appliance started."),
         "boot": Field(TEXT, "Id of that start."),
         "interval_s": Field(WHOLE, "Seconds between two reports while nothing changes."),
+        "awaited": Field(
+            BOOL,
+            "True while nothing ever came from the agent that its template brings along, unless that was revoked; not "
+            "known until the monitor has listened for three intervals and a minute.",
+        ),
         "offset_s": Field(NUMBER, "Seconds by which the appliance's clock is ahead of the monitor's."),
         "version": Field(TEXT, "Version of its agent."),
     }
@@ -275,6 +280,7 @@ _DECLARED = Record(
         "packages": Field(Table(TEXT, "name of a package"), "Wanted versions, of packages that have one."),
         "files": Field(_TEXTS, "Paths of the template's files."),
         "file_hashes": Field(Table(TEXT, "path"), "SHA-256 that a file must have, of files that have one."),
+        "boot_timeout_s": Field(WHOLE, "Seconds that the template gives a node to boot."),
         "jobs": Field(_TEXTS, "Names of the template's jobs."),
         "probes": Field(_TEXTS, "Names of the template's probes."),
         "certificates": Field(_TEXTS, "Names of those that ask by https."),
@@ -333,7 +339,7 @@ FACTS = Record(
     {
         "appliance": Field(_APPLIANCE, "What the monitor knows of it."),
         "node": Field(_NODE, "Its machine, as the cloud reports it."),
-        "report": Field(_REPORT, "How it was heard last; not known when it never was."),
+        "report": Field(_REPORT, "How it was heard last; when it never was, no more is known than what is awaited."),
         "system": Field(_SYSTEM, "Host, last start and agent."),
         "packages": Field(_PACKAGES, "Installed packages."),
         "files": Field(_FILES, "Declared files."),

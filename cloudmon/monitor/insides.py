@@ -1,8 +1,8 @@
 """What goes on inside appliances: whom to look at now, and with what knowledge. The rules themselves are
 :mod:`cloudmon.detection`'s.
 
-What agents say comes through :mod:`hearing`. An appliance is looked at when a report came, when its row changed, or
-when its time has come; nobody else is, however many there are.
+What agents say comes through :mod:`hearing`. An appliance is looked at when a report came, when its row changed, when
+its time has come, or when its first report is missing; nobody else is, however many there are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cloudmon.model.identity import ApplianceId
 from cloudmon.model.policies import Policy, RuleState, Symptom
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.model.updates import Upkeep
-from cloudmon.monitor.hearing import Heard, Hearing
+from cloudmon.monitor.hearing import SILENT_INTERVALS, SILENT_S, Heard, Hearing
 from cloudmon.monitor.outside import Outside, Unasked
 from cloudmon.reconcile import accounts, calling, remote
 from cloudmon.reconcile.picture import CloudView, Estate, Inside
@@ -79,6 +79,8 @@ class Insides:
     policies: Sequence[Policy]
     outside: Outside = field(default_factory=Unasked)
     """Whoever asks appliances over the network."""
+    _began: dt.datetime | None = None
+    """The first look: agents could not be heard before; None for a forecast, which hears nobody."""
     _asked: Sequence[ApplianceId] = ()
     """Those who are looked at between ticks now, or were last."""
     _detector: Detector | None = None
@@ -175,6 +177,7 @@ class Insides:
         for state in estate.rules:
             remembered[state.appliance][state.rule] = state
         if not standing:
+            self._began = self._began or now
             self._granted_anew(estate, now)
         if standing:
             named = opened.keys() | remembered.keys()
@@ -255,10 +258,13 @@ class Insides:
             return found
         known = fresh | prints.keys() | opened.keys()
         strict = {uid for uid, aset in estate.sets.items() if self._counts_for_all(aset)}
+        awaited = self._awaited(estate, now)
         found = []
         for member in members:
             if member.state not in _UNWELL and member[:2] not in known and member.set_uid not in strict:
-                continue
+                up = awaited.get(member.set_uid) if member.state is ApplianceState.RUNNING else None
+                if up is None or member.since > up:
+                    continue
             appliance = member.id
             changed = prints.get(appliance) != _print(member)
             if (changed or appliance in fresh or now >= due.get(appliance, now)) and member.set_uid in estate.sets:
@@ -266,6 +272,17 @@ class Insides:
                     found.append(member)
             if len(found) >= MOST_LOOKS:
                 break
+        return found
+
+    def _awaited(self, estate: Estate, now: dt.datetime) -> dict[str, dt.datetime]:
+        """By set whose members bring an agent along: who has been running since then should have been heard by now.
+        Nobody should, of whom the monitor could not have heard for so long."""
+        found = {}
+        for uid, aset in estate.sets.items():
+            template = aset.spec.template
+            silent = dt.timedelta(seconds=SILENT_INTERVALS * template.report_interval_s + SILENT_S)
+            if template.agent and self._began is not None and now - self._began > silent:
+                found[uid] = now - silent
         return found
 
     def _counts_for_all(self, aset: ApplianceSet) -> bool:
@@ -285,7 +302,8 @@ class Insides:
         appliance = member.id
         agent = self.hearing.agents().get(appliance)
         answers = self.outside.answers(appliance)
-        return Subject(member, aset.name, aset.spec.template, node, agent, state, answers)
+        began = self._began
+        return Subject(member, aset.name, aset.spec.template, node, agent, state, answers, listened_since=began)
 
     def _upkeep_of(self, subject: Subject, now: dt.datetime) -> Upkeep | None:
         from cloudmon.detection import upkeep  # noqa: PLC0415

@@ -95,7 +95,8 @@ class TemplateSettings(Group):
     jobs: dict[Name, JobSettings] = Field(default_factory=dict)
     """Programs that may be run in it when they are asked for, by name."""
     agent: bool = False
-    """True brings the agent along in the user data: its machines then report what goes on inside."""
+    """True brings the agent along in the user data: its machines then report what goes on inside. One that never
+    does is found by the rule ``report-missing``."""
     report_interval_s: Annotated[WholeSeconds, Field(ge=1, le=86_400)] = 30
     """Duration between two reports of the agent while nothing changes. A change or a fault is told at once."""
     accounts: tuple[Word, ...] | None = None

@@ -54,19 +54,21 @@ class Line:
 class Inhabited(Watched):
     """Two appliances that run, each with an agent that speaks when it is told to."""
 
-    def __init__(self, folder: Path, *rules: Rule) -> None:
-        super().__init__(folder, specs=[spec(2, template=TEMPLATE)])
+    policy_name = "ours"
+
+    def __init__(self, folder: Path, *rules: Rule, template: Template = TEMPLATE, enrolled: Iterable[int] = (1, 2)):
+        super().__init__(folder, specs=[spec(2, template=template)])
         self.rules = rules
         self.seqs: dict[int, int] = {}
         self.last: dict[int, Sections] = {}
         self.monitor = self.inhabited()
         self.tick(3)
-        for ordinal in (1, 2):
+        for ordinal in enrolled:
             self.enrol(ordinal)
 
     def inhabited(self) -> object:
         monitor = self._made()
-        monitor.insides = Insides(Hearing(self.store), [Policy("ours", tuple(self.rules))])  # type: ignore[arg-type]
+        monitor.insides = Insides(Hearing(self.store), [Policy(self.policy_name, tuple(self.rules))])  # type: ignore[arg-type]
         self.line = Line()
         monitor.line = monitor.insides.hearing.line = self.line
         return monitor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from examined import GB, HASH, NOW, ago, built_in, probed, sections, subject, with_template
 
@@ -55,7 +57,21 @@ def account(told: object) -> Subject:
     return subject({"accounts": {"ada": told} if told is not None else {}}, granted=GRANTED)
 
 
+def unheard(*, enrolled_s: float | None = None, revoked: bool = False, listened_s: float | None = None,
+            agent: bool = True, **member: object) -> Subject:  # fmt: skip
+    """Launched with its agent, if not said otherwise, of which nothing ever came; well beyond the time for that."""
+    found = subject(template=with_template(agent=agent), agent=enrolled_s is not None, told=False, member=member)
+    since = ago(listened_s) if listened_s is not None else None
+    if found.agent is None or enrolled_s is None:
+        return replace(found, listened_since=since)
+    silent = replace(
+        found.agent, enrolled_at=ago(enrolled_s), received_at=None, hash="", revoked_at=ago(9) if revoked else None
+    )
+    return replace(found, agent=silent, listened_since=since)
+
+
 SILENT = subject({}, heard_s=151)
+BROUGHT = with_template(agent=True)
 CASES = [
     ("node-down", "", subject(member={"state": ApplianceState.FAULTED}), FIRES),
     ("node-down", "", subject(member={"state": ApplianceState.STOPPED}), FIRES),
@@ -70,6 +86,20 @@ CASES = [
     ("report-silent", "", subject(heard_s=900, member={"since": ago(160)}), FIRES),
     ("report-silent", "", subject(agent=False, told=False), UNKNOWN),
     ("report-silent", "", subject(heard_s=900, member={"incarnation": 2}), UNKNOWN),
+    ("report-missing", "", unheard(), FIRES),
+    ("report-missing", "", unheard(since=ago(751)), FIRES),  # ten minutes to boot, three intervals and a minute
+    ("report-missing", "", unheard(since=ago(750)), QUIET),
+    ("report-missing", "", unheard(agent=False), QUIET),
+    ("report-missing", "", unheard(state=ApplianceState.ISOLATED), QUIET),
+    ("report-missing", "", unheard(state=ApplianceState.LAUNCHING), QUIET),
+    ("report-missing", "", subject(template=BROUGHT), QUIET),
+    ("report-missing", "", subject(template=BROUGHT, heard_s=4_000), QUIET),  # that is another rule's
+    ("report-missing", "", subject(template=BROUGHT, member={"incarnation": 2}), FIRES),
+    ("report-missing", "", unheard(enrolled_s=4_000), FIRES),
+    ("report-missing", "", unheard(enrolled_s=150), UNKNOWN),
+    ("report-missing", "", unheard(enrolled_s=4_000, revoked=True), QUIET),
+    ("report-missing", "", unheard(listened_s=150), UNKNOWN),  # the monitor was away, and its agents come back
+    ("report-missing", "", unheard(listened_s=151), FIRES),
     ("application-down", "shop", application(state="down"), FIRES),
     ("application-down", "shop", subject(), QUIET),
     ("application-down", "shop", application(state="unknown"), UNKNOWN),
@@ -172,7 +202,7 @@ def test_a_well_appliance_has_no_symptom_and_nothing_to_remember() -> None:
 def test_an_appliance_whose_template_declares_nothing_is_judged_by_what_is_left() -> None:
     bare = with_template(applications={}, files=(), file_hashes={}, accounts=None, processes=None)
     found = {one.ready.rule.name for one in built_in().judge(subject(template=bare), NOW) if one.verdict is QUIET}
-    assert found == {"node-down", "report-silent", "disk-nearly-full", "memory-pressure"}
+    assert found == {"node-down", "report-silent", "report-missing", "disk-nearly-full", "memory-pressure"}
 
 
 def test_an_application_without_a_wanted_version_is_never_outdated() -> None:

@@ -183,8 +183,8 @@ def test_every_fact_says_what_it_means() -> None:
 def test_every_built_in_rule_is_good_and_speaks_to_people() -> None:
     found = policies.built_in().policy("built in")
     assert {rules.ready(found.name, rule).rule.name for rule in found.rules} == {
-        "node-down", "report-silent", "application-down", "probe-failed", "certificate-ends", "restart-loop",
-        "disk-nearly-full", "malware",
+        "node-down", "report-silent", "report-missing", "application-down", "probe-failed", "certificate-ends",
+        "restart-loop", "disk-nearly-full", "malware",
         "memory-pressure", "package-outdated", "file-changed", "stray-account", "stray-process", "account-drift",
         "account-foreign", "account-left",
     }  # fmt: skip

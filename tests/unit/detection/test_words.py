@@ -45,5 +45,5 @@ def test_every_function_that_is_named_is_there_and_the_other_way_round() -> None
 
 
 def test_the_number_of_rules_is_true() -> None:
-    assert "Sixteen rules are there without any settings" in RULES
-    assert len(settings.policies.built_in().rules) == 16
+    assert "Seventeen rules are there without any settings" in RULES
+    assert len(settings.policies.built_in().rules) == 17

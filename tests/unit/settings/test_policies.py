@@ -87,7 +87,7 @@ def test_a_policy_is_what_was_written(write: Write) -> None:
 def test_the_built_in_policy_is_there_without_a_word(write: Write) -> None:
     (found,) = settings.load(write()).rulebook()
     assert (found.name, found.sets, found.enabled, found.source) == ("built-in", ("*",), True, "built in")
-    assert len(found.rules) == 16
+    assert len(found.rules) == 17
 
 
 def test_a_built_in_rule_is_changed_key_by_key(write: Write) -> None:
@@ -121,7 +121,7 @@ def test_the_built_in_policy_is_switched_off_or_given_to_some_sets(write: Write)
     assert not policies(write('[[policies]]\nname = "built-in"\nenabled = false'))["built-in"].enabled
     found = policies(write('[[policies]]\nname = "built-in"\nsets = ["store*"]'))["built-in"]
     assert found.sets == ("store*",)
-    assert len(found.rules) == 16
+    assert len(found.rules) == 17
 
 
 def test_reading_the_same_file_twice_gives_equal_policies(write: Write) -> None:
