@@ -123,7 +123,7 @@ def apply(config: Config = None, yes: Yes = False, timeout: Timeout = "15m", for
             notes(report)
         if report.acts and not yes:
             asking.agree("Do this?")
-        left = _carry_out(service, timeout_s)
+        left = _carry_out(service, report, timeout_s)
         found = _appliances(service)
     output.emit(found, watching.COLUMNS, form, empty="no appliances are wanted")
     if left is None:
@@ -141,14 +141,14 @@ def _appliances(service: Service) -> Sequence[Row]:
     return watching.rows(watching.View(service.store, service.settings, service.clock.now()))
 
 
-def _carry_out(service: Service, timeout_s: float) -> Sequence[Wait] | None:
+def _carry_out(service: Service, report: PlanReport, timeout_s: float) -> Sequence[Wait] | None:
     """Bring it about; what waits on, which is nothing where all became as it is wanted. None: not in time."""
     from cloudmon.cli import asking, watching
     from cloudmon.cli.steadiness import Steadiness
     from cloudmon.model.requests import RequestState
 
     deadline = service.clock.monotonic() + timeout_s
-    steadiness = Steadiness(service, timeout_s)
+    steadiness = Steadiness(service, timeout_s, report)
     request = None
     # A person looked at the plan and agreed, so what is suddenly much less is meant.
     if not asking.runs_here(service, confirmed=True):

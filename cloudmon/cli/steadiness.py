@@ -8,13 +8,14 @@ and something is not as it is wanted, the clouds are looked at as ``plan`` does.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cloudmon.cli import opening
 from cloudmon.cli.watching import REACHED
 from cloudmon.model.appliances import ApplianceState
-from cloudmon.model.changes import TimerKind
+from cloudmon.model.changes import Timer, TimerKind
+from cloudmon.model.sets import ApplianceSet, ControlKind
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.reports import Wait
 
@@ -28,10 +29,17 @@ LOOK_S = 5.0
 
 
 class Steadiness:
-    """Whether all is done that can be done now, for one command that stays ``patience_s`` seconds for it."""
+    """Whether all is done that can be done now.
 
-    def __init__(self, service: Service, patience_s: float) -> None:
+    Arguments:
+        service: whose store it is.
+        patience_s: how long the command stays for it, in seconds.
+        plan: what was to be done at first. What it holds back may be held back in the end.
+    """
+
+    def __init__(self, service: Service, patience_s: float, plan: PlanReport) -> None:
         self._service = service
+        self._held = any(row.held for row in plan.rows)
         self._looked_at: float | None = None
         self._unexplained: frozenset[str] = frozenset()
         self.until: dt.datetime = service.clock.now() + dt.timedelta(seconds=patience_s)
@@ -42,15 +50,24 @@ class Steadiness:
         """Whether it has come to its end."""
         store, clock = self._service.store, self._service.clock
         self.waits = ()
-        if under_way(store):
+        if store.intents.open(EVERYONE) or store.requests.pending(EVERYONE) or store.incarnations.open(EVERYONE):
+            return False
+        # A roll-out goes on once whom it watches is well.
+        watched = [timer for timer in store.timers.all(EVERYONE) if timer.kind is TimerKind.REPLACED]
+        kept = [_kept(timer, store.sets.active(EVERYONE), clock.now()) for timer in watched]
+        if any(self._ends_soon(wait) for wait in kept):
             return False
         undone = _undone(store)
-        if not undone:
+        if not undone and not self._held:
+            self.waits = kept
             return True
         if self._looked_at is not None and clock.monotonic() < self._looked_at + LOOK_S:
             return False
         self._looked_at = clock.monotonic()
-        return self._explained(self._service.plan(), undone)
+        if not self._explained(self._service.plan(), undone):
+            return False
+        self.waits = [*kept, *self.waits]
+        return True
 
     def _explained(self, report: PlanReport, undone: frozenset[str]) -> bool:
         # Something is due, and whoever is the monitor does it.
@@ -58,9 +75,8 @@ class Steadiness:
             return False
         waits = [wait for wait in report.waits if wait.subject in undone]
         waits += [
-            Wait(row.subject, f"{row.action} is held back: {row.held}", row.until, lasts=True)
+            Wait(row.subject, f"{row.action} is held back: {row.held}", row.until, lasts=row.lasts)
             for row in report.rows
-            if row.subject in undone
         ]
         if any(self._ends_soon(wait) for wait in waits):
             return False
@@ -75,12 +91,16 @@ class Steadiness:
         return wait.until <= self.until if wait.until is not None else not wait.lasts
 
 
-def under_way(store: Store) -> bool:
-    """Whether something was begun, or asked for, that has not come to its end."""
-    if store.intents.open(EVERYONE) or store.requests.pending(EVERYONE) or store.incarnations.open(EVERYONE):
-        return True
-    # A roll-out goes on once whom it watches is well.
-    return any(timer.kind is TimerKind.REPLACED for timer in store.timers.all(EVERYONE))
+def _kept(watched: Timer, sets: Iterable[ApplianceSet], now: dt.datetime) -> Wait:
+    """What a roll-out waits for that watches a new node: time does not pass for it while somebody holds it."""
+    aset = next((one for one in sets if one.uid == watched.set_uid), None)
+    name = f"{aset.name if aset is not None else watched.set_uid}/{watched.ordinal}"
+    for kind in (ControlKind.PAUSE, ControlKind.MAINTENANCE):
+        control = aset.laid(kind, watched.ordinal, now) if aset is not None else None
+        if control is not None:
+            why = f"is watched since it was replaced; held by {kind} of {control.owner}: {control.reason}"
+            return Wait(name, why, control.until, lasts=True)
+    return Wait(name, "is watched since it was replaced", None)
 
 
 def _undone(store: Store) -> frozenset[str]:

@@ -28,7 +28,8 @@ def rows(plan: Plan, estate: Estate, best: Mapping[str, Offer] | None = None) ->
     """
     best = best or {}
     found = [_row(step, estate, "", best) for step in plan.steps]
-    found += [replace(_row(held.step, estate, held.breaker, best), until=held.until) for held in plan.held]
+    for held in plan.held:
+        found.append(replace(_row(held.step, estate, held.breaker, best), until=held.until, lasts=True))
     for waiting in plan.waiting:
         if waiting.replaced:
             name, destructive = _named(waiting.subject, estate), ActionClass.DESTRUCTIVE.value
@@ -36,9 +37,10 @@ def rows(plan: Plan, estate: Estate, best: Mapping[str, Offer] | None = None) ->
             key, price = (offer.key, offer.price) if offer is not None else ("", None)
             found.append(
                 PlanRow(
-                    name, Verb.TERMINATE.value, destructive, waiting.replaced, waiting.reason, offer=key, price=price
+                    name, Verb.TERMINATE.value, destructive, waiting.replaced, waiting.reason, offer=key, price=price,
+                    lasts=waiting.lasts,
                 )
-            )
+            )  # fmt: skip
     for back in plan.generations:
         aset = estate.sets[back.fresh.uid]
         found.append(PlanRow(aset.name, "change", ActionClass.SAFE.value, back.fresh.reason))

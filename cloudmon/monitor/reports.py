@@ -32,6 +32,8 @@ class PlanRow:
     """What that rule looked at, by path."""
     until: dt.datetime | None = None
     """When it is held back no longer, where that is known."""
+    lasts: bool = False
+    """Whether it is held back for as long as nobody acts, or until an instant that somebody set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,10 @@ def roll(
         if ordinal in found.update:
             yield _replaced(members[ordinal], why, rollout, sight)
         else:
-            yield Waiting(f"{aset.uid}/{ordinal}", waits if stopped else held or waits, None, why)
+            # Whose turn it is comes before it: there it is known how long that takes.
+            lasts = stopped or not held or bool(images.kept_back(members[ordinal], aset, sight.moment.now))
+            reason = waits if stopped else held or waits
+            yield Waiting(f"{aset.uid}/{ordinal}", reason, None, why, lasts=lasts)
 
 
 def decision(  # one thing each, named by the caller

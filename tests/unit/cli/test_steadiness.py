@@ -18,6 +18,7 @@ from cloudmon.store import Store
 REASON = ("--reason", "a test")
 STORE = '[store]\nurl = "sqlite:///shop.db"\n'
 RETIRES = '\n[breakers.retirement]\nper_set = 1\nper_tenant = 9\nper_cloud = 9\nwindow_s = "{window}"\n'
+REPLACES = 'method = "replace"\nhealthy_s = "10m"\n'
 SET = '[sets.storefront]\ntemplate = "web"\ncount = 2\n'
 
 
@@ -84,6 +85,18 @@ def test_what_a_budget_holds_for_longer_is_named_with_when_it_passes(shop: Any, 
     said = ends(shop, clock, code=3, within_s=300)
     assert "terminate is held back: budget used up: 1 retirement per set in 3600 s (until 2026-11-01 14:" in said
     assert states(shop) == ["running"]
+
+
+def test_a_roll_out_that_is_held_is_named_as_plan_names_it(shop: Any, clock: Clock) -> None:
+    """First as one that is to come, then as one whose first new node is watched; between the two it goes on."""
+    shop("sets", "pause", "storefront", *REASON)
+    edit(shop, 'images = { "*" = "web-1" }\n', 'images = { "*" = "web-2" }\n[templates.web.updates]\n' + REPLACES)
+    assert "storefront/1 and 1 more: terminate is held back: held by pause of cli:" in ends(shop, clock, code=3)
+    shop("sets", "release", "storefront", "pause")
+    assert "not steady after 2m" in shop("apply", "--yes", "--timeout", "2m", code=1).stderr
+    shop("sets", "pause", "storefront", *REASON)
+    assert "storefront/1: is watched since it was replaced; held by pause of cli:" in ends(shop, clock, code=3)
+    assert [row["incarnation"] for row in shop.json("status")] == [2, 1]
 
 
 # --- what ends by itself ----------------------------------------------------------------------------------------------
