@@ -11,6 +11,7 @@ import logging
 import os
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -31,8 +32,11 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     kept = tmp_path_factory.mktemp("moto") / "images.json"
     kept.write_text(json.dumps(images))
     os.environ["MOTO_AMIS_PATH"] = str(kept)  # read when moto's EC2 is imported, and for each account
+    import botocore.session as sessions  # noqa: PLC0415
     from moto.server import ThreadedMotoServer  # noqa: PLC0415
 
+    # Each session reads what boto3 knows of its services anew, and each provider has one: here they share it.
+    sessions.create_loader = cache(sessions.create_loader)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
