@@ -176,7 +176,11 @@ def store(told: Settings, clock: Clock) -> Iterator[Check]:
         yield Check("store", Verdict.WRONG, _said(about, error), _next(error, NEXT_FOR_STORE))
         return
     try:
-        yield Check("store", Verdict.GOOD, f"{about}, estate {found.estate}")
+        file = Path(told.store.url.removeprefix(presence.SQLITE))
+        if told.store.url.startswith(presence.SQLITE) and not os.access(file, os.W_OK):
+            yield Check("store", Verdict.WRONG, f"{about} can be read, not written", f"let this user write {file}")
+        else:
+            yield Check("store", Verdict.GOOD, f"{about}, estate {found.estate}")
         yield owner(found)
         yield clock_of(found, clock.now())
         yield from deliveries(found, told, clock.now())

@@ -13,7 +13,7 @@ from cloudmon.cli import output
 from cloudmon.cli.opening import Freshness, Names
 from cloudmon.cli.output import Column, Row, moment
 from cloudmon.clock import Clock
-from cloudmon.model.actions import GUEST_VERBS, Intent, IntentState
+from cloudmon.model.actions import GUEST_VERBS, Intent, IntentState, Verb
 from cloudmon.model.appliances import ApplianceState, Member, Power
 from cloudmon.model.findings import Finding, FindingKind
 from cloudmon.model.identity import ApplianceId, Token
@@ -111,7 +111,7 @@ def _row(member: Member, names: Names, fresh: Freshness, reasons: Reasons, owed:
         "incarnation": member.incarnation,
         "cloud": member.cloud if has_node else "",
         "location": member.location if has_node else "",
-        "node": member.node_id if has_node else "",
+        "node": (member.node_id or reasons.ending(member)) if has_node else "",
         "waits_for": "; ".join(filter(None, (reasons.of(member), owed))),
     }
 
@@ -130,6 +130,11 @@ class Reasons:
             token = Token.parse(str(finding.evidence.get("token", "")))
             if finding.kind is FindingKind.ORPHAN and token is not None:
                 self._orphans[token.appliance] = finding
+
+    def ending(self, member: Member) -> str:
+        """The node that was given up and is there until it is seen to have ended; empty text for none."""
+        intent = self._intents.get(member.id)
+        return intent.node_id if intent is not None and intent.verb is Verb.TERMINATE else ""
 
     def of(self, member: Member) -> str:
         """In one line; empty for one that waits for nothing."""

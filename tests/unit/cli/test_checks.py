@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,16 @@ def test_a_store_in_a_folder_that_nobody_makes_is_wrong(config: Path, tmp_path: 
     add(config, '[store]\nurl = "sqlite:///deep/x.db"')
     found = look(config)["store"]
     assert (found.verdict, found.next) == (Verdict.WRONG, f"mkdir -p {tmp_path / 'deep'}")
+
+
+def test_a_store_that_can_only_be_read_is_wrong(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads it sees all, and `run` and `apply` fail. Permissions bind no administrator, so they are played."""
+    run_once(config)
+    allowed = os.access
+    file = tmp_path / "var/cloudmon.db"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != file and allowed(path, mode))
+    found = look(config)["store"]
+    assert (found.verdict, found.next) == (Verdict.WRONG, f"let this user write {file}")
 
 
 def test_a_store_in_memory_is_noted(config: Path) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from cloudmon.model.appliances import ApplianceState
+from cloudmon.model.changes import Change, Expect
+from cloudmon.model.tenants import EVERYONE
 from cloudmon.model.usage import Dimension, Mark, UsageEvent
 from cloudmon.store import Ownership, Store
 
@@ -37,6 +40,22 @@ def test_status_shows_names_states_and_why_something_waits(cli: Any) -> None:
     assert rows["storefront/3"]["waits_for"] == "its launch"
     stuck = "terminate, which does not come to its end (last try: Refused: locked)"
     assert rows["storefront/1"]["waits_for"] == stuck
+
+
+def test_the_node_of_an_appliance_that_retires_is_shown_until_it_is_gone(
+    cli: Any, estate: Store, owner: Ownership, clock: Any
+) -> None:
+    """It is paid for until then, and its row has given it up: what ends it still names it."""
+    (member,) = [one for one in estate.members.all(EVERYONE) if one.ordinal == 1]
+    retiring = Change(
+        tenant="default",
+        appliance=member.id,
+        expect=Expect(ApplianceState.RUNNING, 1),
+        member={"state": ApplianceState.RETIRING, "since": clock.now(), "node_id": ""},
+    )
+    assert all(estate.ledger.write(owner, [retiring], now=clock.now()))
+    row = by(cli.json("status"), "appliance")["storefront/1"]
+    assert (row["state"], row["node"]) == ("retiring", "n-0")
 
 
 @pytest.mark.usefixtures("estate")
