@@ -56,6 +56,8 @@ class Local(Estate):
         for name in re.findall(r"^\[sets\.(\w+)\]", text, re.MULTILINE):
             if name not in sets:
                 text = re.sub(rf"^\[sets\.{name}\]\n(?:.+\n)*", "", text, flags=re.MULTILINE)
+        if "[templates.shop.jobs.tidy]" in text and "shop" not in sets:  # no set is left that has the rule's job
+            text = re.sub(r"^  \{ name = \"disk-nearly-full\".*\n", "", text, flags=re.MULTILINE)
         self.write(text)
 
     def page(self, ordinal: int) -> str:

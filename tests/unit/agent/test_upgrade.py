@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def other(text: str = "", *, version: str = "9.9.9") -> bytes:
         for name in old.namelist():
             content = old.read(name).decode()
             if name.endswith("/version.py"):
-                content = f'VERSION = "{version}"\n'
+                content = re.sub(r'^VERSION = ".*"$', f'VERSION = "{version}"', content, flags=re.MULTILINE)
             if name == "__main__.py":
                 content = text + content
             new.writestr(name, content)
