@@ -53,8 +53,8 @@ class StoreSettings(Group):
         if url == "memory" or (url.startswith("sqlite:///") and len(url) > len("sqlite:///")):
             return url
         if parts := _POSTGRESQL.fullmatch(url):
-            port = parts["port"] or "5432"
-            if not (port.isascii() and port.isdecimal() and 0 < int(port) <= 65_535):
+            port = parts["port"]
+            if port is not None and not (port.isascii() and port.isdecimal() and 0 < int(port) <= 65_535):
                 raise ValueError(f'has "{port}" for a port, which is no number from 1 to 65535')
             return url
         raise ValueError('must be "memory", sqlite:///<path> or postgresql://<user>@<host>/<name>')

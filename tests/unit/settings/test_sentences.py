@@ -205,6 +205,11 @@ FAULTS = [
         id="port that is none",
     ),
     pytest.param(
+        text(rest='[store]\nurl = "postgresql://cm@db:/x"'),
+        'store.url = "postgresql://cm@db:/x" has "" for a port, which is no number from 1 to 65535.',
+        id="port left out behind its colon",
+    ),
+    pytest.param(
         text(rest='[store]\nurl = "postgresql://cm:hunter2@[::1]:65536/x"'),
         'store.url = "postgresql://cm:***@[::1]:65536/x" has "65536" for a port, which is no number from 1 to 65535.',
         id="port too high",
