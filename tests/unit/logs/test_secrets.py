@@ -31,7 +31,10 @@ driver = "openstack"
 name = "cm-{token}"
 key = "user name"
 secret = "of the stack"
-arguments = { ex_force_auth_token = "forced token", ex_force_service_region = "RegionOne" }
+[clouds.stack.options.arguments]
+ex_force_auth_url = "https://keystone.example:5000"
+ex_force_auth_token = "forced token"
+ex_force_service_region = "RegionOne"
 [templates.web]
 images = { "*" = "web-1" }
 [sets.storefront]
