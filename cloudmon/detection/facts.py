@@ -76,7 +76,7 @@ class Facts:
     awaited: bool | None
     """Whether a report of its agent is missing that never told anything; None: it is too soon to tell."""
     told_at: dt.datetime | None
-    """When it will not be too soon any more."""
+    """When it, or how long the agent has been silent, will not be too soon to tell any more."""
     _put: dict[str, Mapping[str, object] | None] = field(default_factory=dict, repr=False, compare=False)
     """Groups that were put together already."""
 
@@ -110,6 +110,7 @@ def known(subject: Subject, now: dt.datetime) -> Facts:
     member, state = subject.member, subject.state
     heard_at = _heard_at(subject)
     awaited, told_at = _awaited(subject, now)
+    told_at = told_at or _told_at(subject, heard_at, now)
     asked_until = min((one.stale_at for one in _answers(subject, now).values()), default=None)
     if state is None or heard_at is None or state.incarnation != member.incarnation:
         return Facts(subject, now, {}, asked_until, awaited, told_at)
@@ -159,6 +160,13 @@ def _awaited(subject: Subject, now: dt.datetime) -> tuple[bool | None, dt.dateti
     if since is not None and now <= since + _patience(subject):
         return None, since + _patience(subject)
     return True, None
+
+
+def _told_at(subject: Subject, heard_at: dt.datetime | None, now: dt.datetime) -> dt.datetime | None:
+    """When the silence of an agent can be told that was heard by an earlier monitor last, where it cannot yet."""
+    since = subject.listened_since
+    early = heard_at is not None and since is not None and heard_at < since and now <= since + _patience(subject)
+    return since + _patience(subject) if early and since is not None else None
 
 
 def _patience(subject: Subject) -> dt.timedelta:
@@ -223,6 +231,8 @@ def _report(facts: Facts) -> Mapping[str, object]:
     if heard_at is None:
         return found
     found["age_s"] = _seconds(facts.now - heard_at)
+    if _told_at(subject, heard_at, facts.now) is None:
+        found["silent_s"] = _seconds(facts.now - max(heard_at, subject.listened_since or heard_at))
     agent, state = subject.agent, subject.state
     if agent is not None and agent.boot and agent.incarnation == subject.member.incarnation:
         found |= {"seq": agent.seq, "boot": agent.boot, "offset_s": agent.offset_s, "version": agent.version}

@@ -50,6 +50,9 @@ _NODE = Record(
 _REPORT = Record(
     {
         "age_s": _age("Seconds since the newest report came in."),
+        "silent_s": _age(
+            "Seconds for which it could have been heard and was not; not known before a monitor has run long enough."
+        ),
         "seq": Field(WHOLE, "Number of the newest report since the appliance started."),
         "boot": Field(TEXT, "Id of that start."),
         "interval_s": Field(WHOLE, "Seconds between two reports while nothing changes."),
