@@ -22,7 +22,7 @@ from cloudmon.cli.options import Format, How
 from cloudmon.cli.output import Column
 from cloudmon.cli.progress import Progress
 from cloudmon.clock import Clock
-from cloudmon.errors import MonitorAlreadyRuns, RequestRefused
+from cloudmon.errors import MonitorAlreadyRuns, RequestRefused, StoreUnavailable
 from cloudmon.model import identity
 from cloudmon.model.requests import Request, RequestState, RequestVerb
 
@@ -38,6 +38,8 @@ OWNED_S = 2.0
 GRACE_S = 10.0
 """How long a service that ended, or died, may take to be started anew before a command that waits does its work: a
 service that finds the store taken does not start."""
+AWAY_S = 60.0
+"""How long a store may be away under a command that waits."""
 SHORTEST_S = 0.2
 """Between two ticks of our own."""
 
@@ -147,18 +149,24 @@ def until(service: Service, ended: Callable[[], bool], timeout_s: float) -> bool
     """Let the monitor work until ``ended()``; False when ``timeout_s`` seconds were not enough.
 
     Runs the monitor here where none runs; else looks at the store while the other one works. Where that one is gone,
-    and none comes in its place for ``GRACE_S`` seconds, it is this one's turn.
+    and none comes in its place for ``GRACE_S`` seconds, it is this one's turn. A store that is away for a moment is
+    waited for. Raises StoreUnavailable when that takes longer than ``AWAY_S`` seconds.
     """
     here = runs_here(service)
     clock, never = service.clock, threading.Event()
     deadline = clock.monotonic() + timeout_s
-    turn = _Turn(service)
+    turn, away = _Turn(service), _Away(clock)
     while True:
-        here = here or turn.ours()
-        report = service.tick() if here else None
-        told = here and service.tell()
-        if ended():
-            return True
+        report, told = None, False
+        try:
+            here = here or turn.ours()
+            report = service.tick() if here else None
+            told = here and service.tell()
+            if ended():
+                return True
+            away.back()
+        except StoreUnavailable as error:
+            away.seen(error)
         left_s = deadline - clock.monotonic()
         if left_s <= 0:
             return False
@@ -170,6 +178,26 @@ def until(service: Service, ended: Callable[[], bool], timeout_s: float) -> bool
             if report.next_at is not None:
                 pause_s = min(pause_s, (report.next_at - clock.now()).total_seconds())
         clock.wait(never, min(left_s, max(SHORTEST_S, pause_s)))
+
+
+class _Away:
+    """A store that does not answer is waited for, for as long as the restart of a database may take."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since: float | None = None
+
+    def seen(self, error: StoreUnavailable) -> None:
+        """It did not answer; raises ``error`` when it has not for too long, or will not until somebody mends it."""
+        now = self._clock.monotonic()
+        if self._since is None:
+            self._since = now
+            output.note(f"{error.message}; waiting for it for {output.duration(AWAY_S)}")
+        if not error.retriable or now - self._since >= AWAY_S:
+            raise error
+
+    def back(self) -> None:
+        self._since = None
 
 
 def runs_here(service: Service, *, confirmed: bool = False) -> bool:

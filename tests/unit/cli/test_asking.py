@@ -11,7 +11,8 @@ import pytest
 
 from cloudmon.cli import asking, opening
 from cloudmon.clock import SystemClock
-from cloudmon.model.requests import RequestState, RequestVerb
+from cloudmon.errors import StoreBroken, StoreUnavailable
+from cloudmon.model.requests import Request, RequestState, RequestVerb
 from cloudmon.model.tenants import EVERYONE
 from cloudmon.monitor.service import Service, open_service
 from cloudmon.store import Store
@@ -308,3 +309,38 @@ def test_its_refusal_is_shown(cli: Any, real_time: SystemClock) -> None:
         cli("apply", "--yes")
         found = cli("sets", "extend", "storefront", "--by", "1d", code=1)
     assert found.stderr == "cloudmon: storefront has no end that could be extended\n"
+
+
+# --- a store that is away ---------------------------------------------------------------------------------------------
+
+
+def away(monkeypatch: pytest.MonkeyPatch, error: StoreUnavailable, times: int) -> None:
+    """The store does not answer what becomes of a request, so many times."""
+    current, left = asking.current, [error] * times
+
+    def found(store: Store, request: Request) -> Request:
+        if left:
+            raise left.pop()
+        return current(store, request)
+
+    monkeypatch.setattr(asking, "current", found)
+
+
+def test_a_store_that_is_away_for_a_moment_is_waited_for(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    away(monkeypatch, StoreUnavailable("the store's server is shutting down"), times=5)
+    found = shop("act", "storefront/1", "stop", *REASON)
+    assert found.stderr.count("the store's server is shutting down; waiting for it for 1m") == 1
+    assert states(shop) == ["stopped", "running"]
+
+
+@pytest.mark.parametrize(
+    ("error", "longest_s"), [(StoreUnavailable("it is gone"), 90), (StoreBroken("it is damaged"), 1)]
+)
+def test_one_that_stays_away_or_is_broken_is_not(
+    shop: Any, monkeypatch: pytest.MonkeyPatch, error: StoreUnavailable, longest_s: float
+) -> None:
+    away(monkeypatch, error, times=9_999)
+    began = shop.clock.monotonic()
+    assert error.message in shop("act", "storefront/1", "stop", *REASON, code=1).stderr
+    assert shop.clock.monotonic() - began <= longest_s
+    monkeypatch.undo()
