@@ -25,6 +25,7 @@ from cloudmon.model.policies import Policy, RuleState, Symptom
 from cloudmon.model.sets import ApplianceSet
 from cloudmon.model.updates import Upkeep
 from cloudmon.monitor.hearing import SILENT_INTERVALS, SILENT_S, Heard, Hearing
+from cloudmon.monitor.instants import Instants
 from cloudmon.monitor.outside import Outside, Unasked
 from cloudmon.reconcile import accounts, calling, remote
 from cloudmon.reconcile.picture import CloudView, Estate, Inside
@@ -89,7 +90,7 @@ class Insides:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _fresh: set[ApplianceId] = field(default_factory=set)
     _prints: dict[ApplianceId, Print] = field(default_factory=dict)
-    _due: dict[ApplianceId, dt.datetime] = field(default_factory=dict)
+    _due: Instants = field(default_factory=Instants)
     _accounts: dict[str, Mapping[str, Access]] = field(default_factory=dict)
     """Those that were granted at the last look, by set."""
     _symptoms: dict[ApplianceId, tuple[Symptom, ...]] = field(default_factory=dict)
@@ -126,7 +127,7 @@ class Insides:
 
     def is_due(self, now: dt.datetime) -> bool:
         """Whether an instant has come at which somebody is to be looked at again."""
-        return any(now >= at for at in self._due.values())
+        return self._due.any_come(now)
 
     def forget(self, appliances: Collection[ApplianceId]) -> None:
         """What is known of these agents is out of date: they were revoked."""
@@ -212,14 +213,15 @@ class Insides:
         by_cloud = remote.takes(estate, views, symptoms.keys()) if symptoms else {}
         inside = Inside(symptoms, heard, heard.abilities, known, by_cloud)
         calls, inside = calling.called(inside, estate.members, views, now)
-        return Found((*changes, *calls), inside, self._next(looked), looked, kept)
+        # Nobody asks a look between two ticks when the next instant is.
+        return Found((*changes, *calls), inside, None if urgent else self._next(looked), looked, kept)
 
     def written(self, found: Found) -> None:
         """What was found is in the store."""
         for appliance, (seen, diagnosis) in found.looked.items():
             self._fresh.discard(appliance)
             self._prints[appliance] = seen
-            _set(self._due, appliance, diagnosis.due)
+            self._due.put(appliance, diagnosis.due)
             _set(self._symptoms, appliance, diagnosis.symptoms)
         for appliance in found.looked:
             _set(self._upkeep, appliance, found.upkeep.get(appliance))
@@ -228,7 +230,7 @@ class Insides:
         """Of whom a report came, or whose time has come."""
         self._take_in()
         found = dict.fromkeys(self._fresh)
-        found.update(dict.fromkeys(appliance for appliance, at in self._due.items() if now >= at))
+        found.update(dict.fromkeys(self._due.come(now)))
         self._asked = list(found)[:URGENT_LOOKS]
         return self._asked
 
@@ -254,7 +256,7 @@ class Insides:
             # Nobody is there any more of whom these tell; they must not keep the others waiting.
             for gone in asked - {member.id for member in found}:
                 self._fresh.discard(gone)
-                self._due.pop(gone, None)
+                self._due.put(gone, None)
             return found
         known = fresh | prints.keys() | opened.keys()
         strict = {uid for uid, aset in estate.sets.items() if self._counts_for_all(aset)}
@@ -267,7 +269,7 @@ class Insides:
                     continue
             appliance = member.id
             changed = prints.get(appliance) != _print(member)
-            if (changed or appliance in fresh or now >= due.get(appliance, now)) and member.set_uid in estate.sets:
+            if (changed or appliance in fresh or due.has_come(appliance, now)) and member.set_uid in estate.sets:
                 if changed or appliance in fresh or appliance in due:
                     found.append(member)
             if len(found) >= MOST_LOOKS:
@@ -330,9 +332,8 @@ class Insides:
         return found
 
     def _next(self, looked: Mapping[ApplianceId, tuple[Print, Diagnosis]]) -> dt.datetime | None:
-        instants = [at for appliance, at in self._due.items() if appliance not in looked]
-        instants += [diagnosis.due for _, diagnosis in looked.values() if diagnosis.due is not None]
-        return min(instants, default=None)
+        fresh = (diagnosis.due for _, diagnosis in looked.values())
+        return min(filter(None, (self._due.first(looked), *fresh)), default=None)
 
     def _take_in(self) -> None:
         with self._lock:
