@@ -23,9 +23,6 @@ class Instants:
         """A heap. What :attr:`_at` does not say is outdated, and dropped when it comes up."""
         self._lock = threading.Lock()
 
-    def __len__(self) -> int:
-        return len(self._at)
-
     def __contains__(self, appliance: object) -> bool:
         return appliance in self._at
 
